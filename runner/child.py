@@ -1,0 +1,153 @@
+"""What happens inside a job's process: its first lines, the job it is given, its end.
+
+The server speaks JSON over the control pipe, never pickle. What goes back, one JSON object each: ``ready``, ``ack``
+(the job is here), ``seen`` (the workflow has seen the flag), ``ended`` (completed, failed, stopped, settled or
+superseded).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from runner.abort import AbortFlag
+from runner.clock import Clock
+from runner.context import JobContext, Run
+from runner.errors import RunSuperseded
+from runner.job import JsonDict
+from runner.ledger import Ledger
+from runner.live import LiveLine
+from runner.opening import open_job_store
+from runner.settings import Settings
+from runner.tree import MARK, become_subreaper, descendants
+from runner.watch import end_with_server
+from runner.workflow import JobConfig, JobStopped, Workflow, find_workflow, load_workflows
+
+log = logging.getLogger(__name__)
+_LONGEST_ERROR = 2000
+PRELOADED = "runner.preload"
+
+
+def main(control: Connection, flag: AbortFlag, shared: Any) -> None:
+    """The process of one job. Waits for the job it is given; ends by itself when there will be none."""
+    _first_lines()
+    with contextlib.suppress(BrokenPipeError):
+        _say(control, {"ready": PRELOADED in sys.modules, "parent": os.getppid()})
+        handed = _receive(control)
+        if handed is not None:
+            _work(handed, control, flag, shared)
+
+
+def _first_lines() -> None:
+    """A session of its own, orphans of its own, no interrupt from the terminal, an end when the server ends."""
+    os.setsid()
+    become_subreaper()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    end_with_server(_end_own_tree)
+
+
+def _end_own_tree() -> None:
+    for pid in descendants(os.getpid()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _receive(control: Connection) -> JsonDict | None:
+    try:
+        handed: JsonDict = json.loads(control.recv_bytes())
+    except (EOFError, OSError):
+        return None
+    return handed
+
+
+def _say(control: Connection, message: JsonDict) -> None:
+    control.send_bytes(json.dumps(message).encode())
+
+
+def _work(handed: JsonDict, control: Connection, flag: AbortFlag, shared: Any) -> None:
+    run, settings, clock = Run(**handed["run"]), Settings.from_job(handed["settings"]), Clock()
+    os.environ[MARK] = run.job_id
+    _say(control, {"ack": clock.now_ms()})
+    ledger = Ledger(open_job_store(settings, clock), clock, run.job_id, run.epoch, run.lock_key)
+    live = LiveLine(shared, run.job_id)
+    seen = _once(lambda: _say(control, {"seen": clock.now_ms()}))
+    job = JobContext(run, ledger, flag, settings, show=live.show, on_seen=seen)
+    _say(control, {"ended": _end_of(job, settings)})
+
+
+def _end_of(job: JobContext, settings: Settings) -> str:
+    """Runs the job and writes its end; what is returned is only for the server's log."""
+    try:
+        _perform(job, settings)
+        if job.run.mode == "settle":
+            return "settled"
+        return "completed" if job.ledger.complete(job.state) else "stopped"
+    except JobStopped:
+        return "stopped"
+    except RunSuperseded as error:
+        log.warning("%s", error)
+        return "superseded"
+    except BaseException as error:  # whatever a workflow raises is the end of its job, SystemExit too
+        log.exception("Job %s failed", job.id)
+        if job.run.mode != "settle":
+            job.ledger.fail(_in_words(error))
+        return "failed"
+
+
+def _perform(job: JobContext, settings: Settings) -> None:
+    workflow = _workflow(job.run.type, settings)
+    config: JobConfig = workflow.config.model_validate(job.run.config)
+    settle = workflow.settle
+    if settle is not None:
+        job.settle_with(lambda batch: settle(job, batch, config))
+    if not job.run.is_first:
+        job.settle_open()
+    if job.run.mode == "settle":
+        return
+    returned = workflow.run(job, config)
+    job.close_batch()
+    job.result.update(_checked(returned))
+
+
+def _workflow(name: str, settings: Settings) -> Workflow:
+    if find_workflow(name) is None:
+        load_workflows(settings.workflow_modules)
+    workflow = find_workflow(name)
+    if workflow is None:
+        raise LookupError(f"no workflow is called {name!r}; is its module named in RUNNER_WORKFLOWS?")
+    return workflow
+
+
+def _checked(returned: object) -> JsonDict:
+    if returned is None:
+        return {}
+    if not isinstance(returned, dict):
+        raise TypeError(f"a workflow returns a dict or None, not {type(returned).__name__}")
+    json.dumps(returned)
+    return returned
+
+
+def _in_words(error: BaseException) -> str:
+    plain = type(error).__module__.startswith("runner.")
+    text = str(error) if plain and str(error) else f"{type(error).__name__}: {error}"
+    return text[:_LONGEST_ERROR]
+
+
+def _once(act: Callable[[], None]) -> Callable[[], None]:
+    left = [act]
+
+    def first() -> None:
+        while left:
+            with contextlib.suppress(OSError):
+                left.pop()()
+
+    return first

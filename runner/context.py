@@ -1,0 +1,258 @@
+"""What a workflow works with: its job, and the places where a stop is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import tenacity
+
+from runner.abort import AbortFlag
+from runner.batch import Batch
+from runner.clock import Clock, iso
+from runner.errors import StoreUnavailable
+from runner.job import JsonDict, Progress
+from runner.ledger import Booking, Ledger, RunState
+from runner.settings import Settings
+from runner.source import Source, source_of
+from runner.store import Store
+from runner.workflow import JobStopped
+
+Item = TypeVar("Item")
+Returned = TypeVar("Returned")
+_STORE_PAUSE = 1.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a job, as it is handed to its process. ``mode``: run, or settle (only find out what was left open)."""
+
+    job_id: str
+    type: str
+    mode: str
+    epoch: int
+    attempt: int
+    lock_key: str | None
+    config: JsonDict
+    options: JsonDict
+    progress: JsonDict = field(default_factory=dict)
+    result: JsonDict = field(default_factory=dict)
+    position: Any = None
+    is_first: bool = True
+
+
+class JobContext:
+    """A job, seen from inside its workflow.
+
+    ``result``: a dict of JSON values, kept as of the last commit. ``attempt``: 1 for the first start.
+    Stops are seen at ``checkpoint``, ``sleep``, ``sleep_until`` and the step to the next batch, and only there:
+    they raise ``JobStopped``. Between them nothing interrupts the workflow.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        ledger: Ledger,
+        flag: AbortFlag,
+        settings: Settings,
+        *,
+        show: Callable[[JsonDict], None] = lambda _: None,
+        on_seen: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.run = run
+        self.ledger = ledger
+        self.settings = settings
+        self.clock: Clock = ledger.clock
+        self.state = RunState(Progress.from_json(run.progress), dict(run.result), run.position)
+        self._flag = flag
+        self._show = show
+        self._on_seen = on_seen
+        self._batch: Batch[Any] | None = None
+        self._settle: Callable[[Batch[Any]], None] | None = None
+        self._seq: int | None = 0 if run.is_first else None
+        self._began = (self.clock.boot_seconds(), self.state.progress.processed)
+
+    @property
+    def id(self) -> str:
+        return self.run.job_id
+
+    @property
+    def attempt(self) -> int:
+        return self.run.attempt
+
+    @property
+    def store(self) -> Store:
+        return self.ledger.store
+
+    @property
+    def result(self) -> JsonDict:
+        return self.state.result
+
+    @property
+    def position(self) -> Any:
+        """Where the last commit stood; None at the very beginning."""
+        return self.state.position
+
+    @property
+    def options(self) -> JsonDict:
+        """The type's own start options, as they came."""
+        return self.run.options
+
+    def checkpoint(self, message: str | None = None) -> None:
+        """A place where the job may stop; ``message`` is shown as its progress."""
+        if message is not None:
+            self.report(message=message)
+        if self._flag.is_set():
+            raise self.stopped()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleeps, and wakes at once to stop."""
+        end = self.clock.boot_seconds() + seconds
+        while True:
+            left = end - self.clock.boot_seconds()
+            if self._flag.wait(min(left, 3600.0)):
+                raise self.stopped()
+            if left <= 3600.0:
+                return
+
+    def sleep_until(self, at_ms: int) -> None:
+        """Sleeps until the wall clock shows ``at_ms`` (UTC milliseconds), and wakes at once to stop."""
+        while (left := at_ms - self.clock.now_ms()) > 0:
+            self.sleep(min(left / 1000, 60.0))
+
+    def stopped(self) -> JobStopped:
+        """The exception to raise where the job must stop; says so to the server."""
+        self._on_seen()
+        return JobStopped(self.run.job_id)
+
+    def retrying(self, call: Callable[[], Returned], *, on: type[Exception], tries: int = 5) -> Returned:
+        """Calls again after an ``on``, 1 s to 60 s apart and doubling; a stop ends the wait at once."""
+        retry = tenacity.Retrying(
+            sleep=self.sleep,
+            retry=tenacity.retry_if_exception_type(on),
+            wait=tenacity.wait_exponential(multiplier=1, max=60),
+            stop=tenacity.stop_after_attempt(tries),
+            reraise=True,
+        )
+        return retry(call)
+
+    def patiently(self, call: Callable[[], Returned]) -> Returned:
+        """Calls until the store answers; a stop ends the wait at once."""
+        while True:
+            try:
+                return call()
+            except StoreUnavailable:
+                self.sleep(_STORE_PAUSE)
+
+    def wait_visibly(self, seconds: float, reason: str) -> None:
+        """Sleeps, and says on the job until when and why."""
+        until = self.clock.now_ms() + int(seconds * 1000)
+        self.ledger.say_waiting({"until": iso(until), "reason": reason})
+        self.sleep(seconds)
+        self.ledger.say_waiting(None)
+
+    def wait_until_over(self, batch: Batch[Any]) -> None:
+        """Waits until the call of a batch left open can no longer be under way."""
+        deadline = batch.left_open.deadline if batch.left_open else None
+        if deadline is not None:
+            self.sleep(deadline.remaining(self.clock, self._began[0]))
+
+    def report(self, processed: int | None = None, total: int | None = None, message: str | None = None) -> None:
+        """Progress between commits; costs next to nothing, and is shown when it is shown."""
+        was = self.state.progress
+        self.state.progress = replace(
+            was,
+            processed=was.processed if processed is None else processed,
+            total=was.total if total is None else total,
+            message=was.message if message is None else message,
+        )
+        self._show(self.state.progress.as_json())
+
+    def batches(
+        self,
+        source: Iterable[Item] | Callable[[Any, int], Sequence[Item]],
+        *,
+        size: int,
+        delay_ms: int = 0,
+        total: int | None = None,
+    ) -> Iterator[Batch[Item]]:
+        """The items in batches of ``size``, ``delay_ms`` apart.
+
+        source: an iterable (the position is how many are done), or a function ``(after_key, size) -> items`` that
+            have a ``.key`` (the position is the last key; what shrinks as it is worked on must be walked by key).
+        total: of an iterable, the whole; of a function, what is left from the position on.
+        No delay after the last batch, nor after one that called ``skip_delay``. A run that goes on after a crash
+        first waits out what is left of the delay.
+        """
+        walk: Source[Item] = source_of(source, self.position)
+        if total is not None:
+            done = self.state.progress.processed if callable(source) else 0
+            self.report(total=done + total)
+        self._wait_out_delay(delay_ms)
+        while True:
+            self.checkpoint()
+            items = self.patiently(lambda: walk.take(size))
+            if not items:
+                return
+            batch = self._batch = Batch(self, self._next_seq(), items, walk.position)
+            yield batch
+            self.close_batch()
+            self.checkpoint()
+            if delay_ms and batch.keeps_delay and self.patiently(walk.has_more):
+                self.sleep(delay_ms / 1000)
+
+    def commit(self, book: Booking | None = None) -> None:
+        """A commit outside a batch: whatever ``book(tx)`` writes, and ``result``, in one transaction."""
+        self.ledger.commit(None, self.state, book, lambda _: self.state.progress)
+
+    def commit_batch(self, batch: Batch[Any], book: Booking, processed: Callable[[int], int]) -> int:
+        """One batch's commit; returns how many of its items stay open."""
+        before = self.state.progress
+        if batch.left_open is None:
+            self.state.position = batch.position
+
+        def advance(still_open: int) -> Progress:
+            began, since = self._began
+            seconds, now_ms = self.clock.boot_seconds() - began, self.clock.now_ms()
+            count = processed(still_open)
+            self.state.progress = before.advanced(count, batch.seq, now_ms=now_ms, seconds=seconds, since=since)
+            return self.state.progress
+
+        still_open = self.ledger.commit(batch.seq, self.state, book, advance)
+        self._show(self.state.progress.as_json())
+        return still_open
+
+    def close_batch(self) -> None:
+        """Commits the batch in hand if that was left to us, and settles what it left open before anything else."""
+        batch, self._batch = self._batch, None
+        if batch is None:
+            return
+        if not batch.committed:
+            batch.commit()
+        if batch.is_open:
+            self.settle_open()
+
+    def settle_with(self, settle: Callable[[Batch[Any]], None] | None) -> None:
+        self._settle = settle
+
+    def settle_open(self) -> None:
+        """Finds out what became of every batch left open, through the workflow's ``settle``."""
+        for left_open in self.patiently(self.ledger.open_batches):
+            if self._settle is None:
+                self.ledger.give_up(left_open)
+            else:
+                self._settle(Batch(self, left_open.seq, (), None, left_open=left_open))
+
+    def _next_seq(self) -> int:
+        if self._seq is None:
+            self._seq = self.patiently(self.ledger.last_seq)
+        self._seq += 1
+        return self._seq
+
+    def _wait_out_delay(self, delay_ms: int) -> None:
+        if self.run.is_first or not delay_ms:
+            return
+        last = self.patiently(self.ledger.last_call_at)
+        if last is not None:
+            self.sleep(max(0, min(delay_ms, last + delay_ms - self.clock.now_ms())) / 1000)

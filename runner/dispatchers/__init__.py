@@ -1,0 +1,1 @@
+"""The ways of deciding where a job runs."""

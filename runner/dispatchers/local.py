@@ -1,0 +1,114 @@
+"""One machine, one server: whoever waits longest runs next, as soon as a slot and its lock are free."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+
+from runner.clock import Clock
+from runner.ending import Next, RunEnd, conclude
+from runner.job import Job
+from runner.launcher import Launcher
+from runner.store import Store, Transaction
+from runner.stores.jobs import JobRows
+from runner.stores.runs import RunRows
+from runner.tree import containment, descendants, identify, is_alive, marked_processes, send_signal
+
+log = logging.getLogger(__name__)
+_SWEEP_SECONDS = 5.0
+
+
+class LocalDispatcher:
+    """A ``Dispatcher`` for one server; nobody else works on its database (the server holds a file lock)."""
+
+    def __init__(self, store: Store, launcher: Launcher, clock: Clock, node: str, wake: Callable[[], None]) -> None:
+        self._store, self._launcher, self._clock, self._node = store, launcher, clock, node
+        self._wake_loop = wake
+        self._look = threading.Event()
+        self._look.set()
+
+    def wake(self) -> None:
+        self._look.set()
+        self._wake_loop()
+
+    def admit(self, write: Callable[[Transaction], str]) -> str:
+        slot = self._launcher.reserve()
+        try:
+            with self._store.write() as tx:
+                job_id = write(tx)
+                process = slot.process.identity if slot and slot.process else None
+                claimed = slot is not None and RunRows(tx).claim_first(job_id, self._node, process)
+                job = JobRows(tx).get(job_id) if claimed else None
+        except BaseException:
+            if slot is not None:
+                self._launcher.give_back(slot)
+            raise
+        if job is not None:
+            self._launcher.launch(job, slot=slot)
+        elif slot is not None:
+            self._launcher.give_back(slot)
+            self.wake()
+        return job_id
+
+    def dispatch(self) -> None:
+        while self._look.is_set():
+            slot = self._launcher.reserve()
+            if slot is None:
+                return
+            self._look.clear()
+            job = None
+            try:
+                with self._store.write() as tx:
+                    job = RunRows(tx).claim_next(self._node, slot.process.identity if slot.process else None)
+            finally:
+                if job is None:
+                    self._launcher.give_back(slot)
+            if job is None:
+                return
+            self._launcher.launch(job, slot=slot)
+            self._look.set()
+
+    def recover(self) -> None:
+        with self._store.read() as tx:
+            left = JobRows(tx).held()
+        self._sweep(left)
+        for job in left:
+            self._take_up(job)
+
+    def _take_up(self, job: Job) -> None:
+        """What a dead server was doing goes on, or is brought to its end."""
+        started = job.status != "pending"
+        end = RunEnd(
+            job.id,
+            job.epoch,
+            self._node,
+            started,
+            None,
+            "the server died while it ran",
+            containment(),
+            server_died=True,
+        )
+        with self._store.write() as tx:
+            conclusion = conclude(tx, end)
+        if conclusion.next in (Next.AGAIN, Next.SETTLE):
+            self._launcher.take_over()
+            self._launcher.launch(conclusion.job, "settle" if conclusion.next is Next.SETTLE else "run")
+
+    def _sweep(self, left: list[Job]) -> None:
+        """Ends what is still there of these jobs: a process deep in C code does not notice that its server died."""
+        found = {job.process for job in left if job.process and is_alive(job.process, self._clock.boot_id)}
+        found |= {process for _, process in marked_processes([job.id for job in left], self._clock)}
+        for process in list(found):
+            below = (identify(pid, self._clock.boot_id) for pid in descendants(process.pid))
+            found |= {child for child in below if child is not None}
+        for process in found:
+            send_signal(process, signal.SIGKILL, self._clock.boot_id)
+        deadline = self._clock.boot_seconds() + _SWEEP_SECONDS
+        pause = threading.Event()
+        while any(is_alive(process, self._clock.boot_id) for process in found):
+            if self._clock.boot_seconds() > deadline:
+                log.error("Processes of an earlier server would not die: %s", sorted(p.pid for p in found))
+                return
+            pause.wait(0.01)

@@ -1,0 +1,136 @@
+"""What follows when a run has ended and its tree is proved empty: the end of the job, another run, or a settling.
+
+One transaction decides, by the job's row and its ledger, never by an exit code alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from runner.job import Job, JobStatus, StopReason
+from runner.store import Transaction
+from runner.stores.batches import BatchRows
+from runner.stores.cancels import CancelRows
+from runner.stores.jobs import JobRows
+from runner.stores.runs import RunRows
+from runner.workflow import Workflow, find_workflow
+
+MOST_CRASHES = 3
+"""So many runs in a row may die without a commit between them; then the job is failed. A commit starts the count
+anew, since a job that gets on is not caught in a loop."""
+
+
+class Next(StrEnum):
+    """released: lock and slot are free. put_back: waits to be claimed. again, settle: claimed, to be launched.
+    kept: claimed, for the next start of the server. superseded: another run has it."""
+
+    RELEASED = "released"
+    PUT_BACK = "put_back"
+    AGAIN = "again"
+    SETTLE = "settle"
+    KEPT = "kept"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """How a run ended. ``ended``: what its process said last, None if it said nothing; ``words``: how it died.
+
+    ``server_died``: it ended because the server did, which is not held against the job.
+    """
+
+    job_id: str
+    epoch: int
+    node: str
+    acknowledged: bool
+    ended: str | None
+    words: str
+    containment: str
+    draining: bool = False
+    server_died: bool = False
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """``job``: as it stands now; to be launched for ``again`` and ``settle``."""
+
+    next: Next
+    job: Job
+
+
+def conclude(tx: Transaction, end: RunEnd) -> Conclusion:
+    """Decides what follows, and writes it."""
+    rows = JobRows(tx)
+    job = rows.get(end.job_id, archived=True)
+    if job.epoch != end.epoch or not job.is_claimed:
+        return Conclusion(Next.SUPERSEDED, job)
+    CancelRows(tx).proved(job.id, job.epoch, end.containment)
+    workflow = find_workflow(job.type)
+    if job.is_live:
+        following = _go_on(tx, job, workflow, end)
+        if following is not None:
+            return following
+    following = _settle_or_release(tx, job, workflow, end)
+    return Conclusion(following.next, rows.get(job.id, archived=True))
+
+
+def _go_on(tx: Transaction, job: Job, workflow: Workflow | None, end: RunEnd) -> Conclusion | None:
+    """For a job without an end: another run, or (None) an end that is written now."""
+    resumable = workflow is not None and workflow.resumable
+    if end.draining or job.stop_reason is StopReason.DRAIN:
+        if end.acknowledged and not resumable:
+            _fail(tx, job, "interrupted: the server went down while it ran")
+            return None
+        return _until_next_start(tx, job, end)
+    if not end.acknowledged or (end.server_died and resumable):
+        return _again(tx, job, end, Next.AGAIN)
+    if (error := _final_error(job, resumable, end)) is not None:
+        _fail(tx, job, error)
+        return None
+    RunRows(tx).count_crash(job.id, job.epoch)
+    return _again(tx, job, end, Next.AGAIN)
+
+
+def _final_error(job: Job, resumable: bool, end: RunEnd) -> str | None:
+    """Why the job cannot go on after a run that died; None if it can."""
+    if end.ended == "stopped":
+        return "the workflow raised JobStopped although nobody had asked the job to stop"
+    if not resumable:
+        return f"interrupted: {end.words}"
+    if job.crashes + 1 >= MOST_CRASHES:
+        return f"crashed {MOST_CRASHES} times without getting on; the last time {end.words}"
+    return None
+
+
+def _until_next_start(tx: Transaction, job: Job, end: RunEnd) -> Conclusion:
+    """The lock is kept while something is open, else given up."""
+    if not (end.server_died or BatchRows(tx, job.id).open_batches()):
+        RunRows(tx).put_back(job.id, job.epoch)
+        return Conclusion(Next.PUT_BACK, job)
+    if end.server_died:
+        return _again(tx, job, end, Next.AGAIN)
+    return Conclusion(Next.KEPT, job)
+
+
+def _again(tx: Transaction, job: Job, end: RunEnd, following: Next) -> Conclusion:
+    claimed = RunRows(tx).claim_again(job.id, job.epoch, end.node)
+    return Conclusion(following, claimed) if claimed else Conclusion(Next.SUPERSEDED, job)
+
+
+def _fail(tx: Transaction, job: Job, error: str) -> None:
+    RunRows(tx).finish(job.id, job.epoch, JobStatus.FAILED, error=error)
+
+
+def _settle_or_release(tx: Transaction, job: Job, workflow: Workflow | None, end: RunEnd) -> Conclusion:
+    """For a job that has ended: whatever is open is found out before the lock is free."""
+    ledger = BatchRows(tx, job.id)
+    left_open = ledger.open_batches()
+    if left_open and workflow is not None and workflow.settle is not None:
+        if end.draining and not end.server_died:
+            return Conclusion(Next.KEPT, job)
+        return _again(tx, job, end, Next.SETTLE)
+    for batch in left_open:
+        ledger.give_up(batch)
+    RunRows(tx).release(job.id, job.epoch)
+    return Conclusion(Next.RELEASED, job)

@@ -1,0 +1,151 @@
+"""Everything that can go wrong, as facts.
+
+RunnerError
+├── InvalidFields            a request's fields are missing or wrong          (400)
+├── NotFound                 JobNotFound, GroupNotFound, MemberNotFound       (404)
+├── Conflict                                                                  (409)
+│   ├── JobFinished          the job has ended (and was not cancelled)
+│   ├── JobLive              the job has not ended yet
+│   ├── LockBusy             another live job holds the lock, and the caller would not wait
+│   └── UnmatchedAuthors     an import left authors that could not be matched to members
+├── KeyReused                an idempotency key came back with another body    (422)
+├── TooManyJobs              the limit of waiting jobs is reached              (429)
+├── Unavailable                                                               (503)
+│   ├── StoreUnavailable     the database does not answer
+│   │   └── LeaseOver        the server has not renewed this run's lease: it starts nothing until it does
+│   ├── Draining             the server is going down
+│   └── StoppingUnrecorded   the process is being stopped, but the store could not record it
+└── RunSuperseded            this run is no longer the one that may write (inside a job's process only)
+
+Each class writes its own message from the facts it is given; the HTTP status is chosen in ``web.errors``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class RunnerError(Exception):
+    """The root of all errors that a caller may see."""
+
+
+@dataclass(frozen=True)
+class FieldFault:
+    """One thing wrong with one field: its name on the wire and a sentence with the limit."""
+
+    field: str
+    message: str
+
+
+class InvalidFields(RunnerError):
+    """A request's fields are missing or wrong; ``faults`` has all of them, the first decides the message."""
+
+    def __init__(self, faults: Sequence[FieldFault]) -> None:
+        super().__init__(faults[0].message)
+        self.faults = tuple(faults)
+
+    @classmethod
+    def one(cls, field: str, message: str) -> InvalidFields:
+        return cls([FieldFault(field, message)])
+
+
+class NotFound(RunnerError):
+    """What was named does not exist."""
+
+
+class JobNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("Job not found")
+
+
+class GroupNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("Group not found")
+
+
+class MemberNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("Member not found in this group")
+
+
+class Conflict(RunnerError):
+    """The thing exists, but is not in a state for this."""
+
+
+class JobFinished(Conflict):
+    def __init__(self, status: str) -> None:
+        super().__init__(f"Job cannot be cancelled (current status: {status})")
+
+
+class JobLive(Conflict):
+    def __init__(self, status: str) -> None:
+        super().__init__(f"Job is not finished (current status: {status}); cancel it first")
+
+
+class LockBusy(Conflict):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Another job is already at work there: {job_id}; leave out ifBusy to wait for it")
+        self.job_id = job_id
+
+
+class UnmatchedAuthors(Conflict):
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"{count} authors of imported messages are not matched to members, so active people could be removed; "
+            "match them with 'runner import chat --match-names', or start with \"ignoreUnmatched\": true"
+        )
+        self.count = count
+
+
+class KeyReused(RunnerError):
+    def __init__(self) -> None:
+        super().__init__("Idempotency-Key was used before with another body")
+
+
+class TooManyJobs(RunnerError):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} jobs are waiting already (RUNNER_MAX_PENDING); try again when some have run")
+
+
+class Unavailable(RunnerError):
+    """It cannot be done now; ``retry_after`` seconds later it may."""
+
+    retry_after = 5
+
+
+class StoreUnavailable(Unavailable):
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"The database does not answer: {cause}")
+
+
+class LeaseOver(StoreUnavailable):
+    def __init__(self) -> None:
+        super().__init__("the run's lease was not renewed")
+
+
+class Draining(Unavailable):
+    def __init__(self) -> None:
+        super().__init__("The server is going down; start the job again when it is back")
+
+
+class StoppingUnrecorded(Unavailable):
+    """A cancel that could not be written: the process is stopped all the same (design, rules at the edges 4)."""
+
+    retry_after = 2
+
+    def __init__(self, journalled: bool) -> None:
+        kept = "it is kept in the journal" if journalled else "the journal failed too: repeat the cancel"
+        super().__init__(f"The job is being stopped, but the database could not record it yet; {kept}")
+        self.journalled = journalled
+
+
+class RunSuperseded(RunnerError):
+    """The job was claimed again, or its lease ran out: this run may write nothing and must end."""
+
+    def __init__(self, job_id: str, epoch: int) -> None:
+        super().__init__(f"run {epoch} of {job_id} is no longer the current one")
+
+
+class StopRequested(RunnerError):
+    """A stop was asked for, so no further intent is written. Turned into ``JobStopped`` by the context."""

@@ -1,0 +1,165 @@
+"""From a file on disk to the lines of a chat: plain text or zip, always bounded, never written out."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+LINE_BYTES: Final = 8 * 1024
+"""How much of one line is looked at; a header with its name is far shorter."""
+
+_ENCRYPTED: Final = 0x1 | 0x40 | 0x2000
+_BOUNDED_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+LooksLikeChat = Callable[[str], bool]
+
+
+class ExportError(ValueError):
+    """A file that cannot be read as a chat export; the message says what is wrong and what to do."""
+
+
+class _ByteLines(Protocol):
+    def readline(self, limit: int, /) -> bytes: ...
+
+
+def chat_lines(
+    path: Path, max_bytes: int, looks_like_chat: LooksLikeChat
+) -> Generator[tuple[int, str], None, None]:
+    """Yield (line number from 1, start of that line without its line end) of the chat in `path`.
+
+    A line longer than LINE_BYTES is cut there; its rest is still checked to be UTF-8. `max_bytes` bounds the
+    text after unpacking. Raises ExportError for anything that is not one readable chat.
+    """
+    try:
+        with open_chat(path, max_bytes, looks_like_chat) as stream:
+            yield from _split(stream, max_bytes)
+    except UnicodeDecodeError as error:
+        raise ExportError(
+            f"{path.name} is not UTF-8 text. Export the chat again and do not convert it."
+        ) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise _damaged(path.name) from error
+    except OSError as error:
+        raise ExportError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+
+
+@contextlib.contextmanager
+def open_chat(path: Path, max_bytes: int, looks_like_chat: LooksLikeChat) -> Iterator[_ByteLines]:
+    """Open the text of a .txt, or of the one chat inside a .zip (told by its first bytes, or its suffix)."""
+    # Looked at before it is opened: opening a named pipe would wait for ever.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ExportError(f"{path.name} is not a file. Give the .txt or .zip that WhatsApp made.")
+    with path.open("rb") as file:
+        zipped = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06") or path.suffix.lower() == ".zip"
+        file.seek(0)
+        if not zipped:
+            yield file
+            return
+        with _open_member(path.name, file, max_bytes, looks_like_chat) as member:
+            yield member
+
+
+@contextlib.contextmanager
+def _open_member(
+    name: str, file: BinaryIO, max_bytes: int, looks_like_chat: LooksLikeChat
+) -> Iterator[_ByteLines]:
+    with _archive(name, file) as archive:
+        entry = _the_chat(name, archive, looks_like_chat)
+        if entry.file_size > max_bytes:
+            raise _too_big(max_bytes)
+        with archive.open(entry) as member:
+            yield member
+
+
+def _archive(name: str, file: BinaryIO) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, ValueError, OverflowError, struct.error) as error:
+        raise _damaged(name) from error
+
+
+def _the_chat(name: str, archive: zipfile.ZipFile, looks_like_chat: LooksLikeChat) -> zipfile.ZipInfo:
+    """The one chat of a zip. People also send .txt files as attachments, so several are told apart by
+    whether their first line is a message header."""
+    texts = _texts(name, archive)
+    if len(texts) > 1:
+        texts = [entry for entry in texts if looks_like_chat(_first_line(archive, entry))]
+    if len(texts) != 1:
+        found = "no chat" if not texts else f"{len(texts)} chats"
+        raise ExportError(f"{name} holds {found} (.txt), not one. Unpack it and give the .txt that is meant.")
+    return texts[0]
+
+
+def _texts(name: str, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    texts = []
+    for entry in archive.infolist():
+        path = entry.orig_filename
+        parts = path.split("/")
+        if path.startswith("/") or ".." in parts or any(mark in path for mark in ("\\", "\0", ":/")):
+            raise ExportError(
+                f"{name} holds a forged path, so it may not be WhatsApp's. Unpack it and give the .txt."
+            )
+        if any(part == "__MACOSX" or part.startswith(".") for part in parts) or entry.is_dir():
+            continue
+        if path.lower().endswith(".txt"):
+            _refuse_unreadable(name, entry)
+            texts.append(entry)
+    return texts
+
+
+def _refuse_unreadable(name: str, entry: zipfile.ZipInfo) -> None:
+    if entry.flag_bits & _ENCRYPTED:
+        raise ExportError(f"{name} is encrypted. Unpack it with its password and give the .txt.")
+    # zipfile inflates the other methods without a bound, so a few bytes could fill the memory.
+    if entry.compress_type not in _BOUNDED_METHODS:
+        raise ExportError(f"{name} is packed in a way WhatsApp does not use. Unpack it and give the .txt.")
+
+
+def _first_line(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str:
+    with archive.open(entry) as member:
+        return member.readline(LINE_BYTES).decode("utf-8", errors="replace").rstrip("\r\n")
+
+
+def _split(stream: _ByteLines, max_bytes: int) -> Iterator[tuple[int, str]]:
+    number = total = 0
+    while piece := stream.readline(LINE_BYTES):
+        number += 1
+        if piece.endswith(b"\n") or len(piece) < LINE_BYTES:
+            total += len(piece)
+            text = piece.decode()
+        else:
+            text, length = _long_line(stream, piece, max_bytes - total)
+            total += length
+        if total > max_bytes:
+            raise _too_big(max_bytes)
+        yield number, text.rstrip("\r\n")
+
+
+def _long_line(stream: _ByteLines, piece: bytes, allowed: int) -> tuple[str, int]:
+    """Read to the end of a line that did not fit: (its start, its length in bytes)."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    start = decoder.decode(piece)
+    length = len(piece)
+    while not piece.endswith(b"\n") and length <= allowed and (piece := stream.readline(LINE_BYTES)):
+        decoder.decode(piece)
+        length += len(piece)
+    if length <= allowed:
+        decoder.decode(b"", final=True)
+    return start, length
+
+
+def _damaged(name: str) -> ExportError:
+    return ExportError(f"{name} is a damaged zip. Export the chat again, or unpack it yourself.")
+
+
+def _too_big(max_bytes: int) -> ExportError:
+    return ExportError(
+        f"The chat is bigger than {max_bytes:,} bytes of text. Export it without media, or raise the limit."
+    )

@@ -1,0 +1,170 @@
+"""A job: one requested run of a type, and everything that may be said about it.
+
+``Job`` is what the store holds; nothing here touches a process or a database. Times are UTC milliseconds.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+JsonDict = dict[str, Any]
+
+
+class JobStatus(StrEnum):
+    """pending: accepted, on disk. running: its process has acknowledged. The other three are final."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+LIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
+TERMINAL = frozenset(JobStatus) - LIVE
+
+TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.PENDING: frozenset({JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.CANCELLED, JobStatus.FAILED}),
+    JobStatus.RUNNING: frozenset({JobStatus.PENDING, JobStatus.COMPLETED, JobStatus.CANCELLED, JobStatus.FAILED}),
+    JobStatus.COMPLETED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+    JobStatus.FAILED: frozenset(),
+}
+"""Which status may follow which. ``running -> pending``: drained, or taken up again after a crash."""
+
+
+class Phase(StrEnum):
+    """How far a cancel has come; only ever moves down this list."""
+
+    REQUESTED = "requested"
+    FINISHING_BATCH = "finishing_batch"
+    TERMINATING = "terminating"
+    KILLING = "killing"
+    UNCONFIRMED = "unconfirmed"
+    STOPPED = "stopped"
+
+
+class StopReason(StrEnum):
+    """Why a run was asked to stop."""
+
+    CANCEL = "cancel"
+    DRAIN = "drain"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """``processed`` of ``total`` items; ``done_at_ms`` is when the run expects to be through, None while unknown."""
+
+    processed: int = 0
+    total: int | None = None
+    current_batch: int = 0
+    message: str | None = None
+    done_at_ms: int | None = None
+
+    @property
+    def percent(self) -> float | None:
+        """0 to 100 with one decimal; None while the total is unknown. Nothing to do counts as done."""
+        if self.total is None:
+            return None
+        return 100.0 if self.total == 0 else round(min(1.0, self.processed / self.total) * 100, 1)
+
+    def advanced(self, processed: int, batch: int, *, now_ms: int, seconds: float, since: int) -> Progress:
+        """The progress ``processed`` items further on, with an estimate of the end from this run's pace.
+
+        ``seconds``: how long this run has been at it; ``since``: what was processed when it began.
+        """
+        done = self.processed + processed
+        total = None if self.total is None else max(self.total, done)
+        pace = seconds / (done - since) if done > since else None
+        left = None if total is None or pace is None else (total - done) * pace
+        ends = None if left is None else now_ms + int(left * 1000)
+        return replace(self, processed=done, total=total, current_batch=max(batch, self.current_batch), done_at_ms=ends)
+
+    def as_json(self) -> JsonDict:
+        return {name: value for name, value in self.__dict__.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, data: JsonDict | None) -> Progress:
+        return cls(**data) if data else cls()
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """One process, told apart from a later one with the same pid. ``start_ticks``: clock ticks from boot to its start."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+
+@dataclass(frozen=True)
+class Cancellation:
+    """What a cancel has come to. ``deadline_at``: by then the tree is gone, or ``phase`` says ``unconfirmed``."""
+
+    requested_at: int
+    requested_by: str
+    phase: Phase
+    deadline_at: int
+    reason: str | None = None
+    seen_at: int | None = None
+    stopped_at: int | None = None
+    signals: tuple[JsonDict, ...] = ()
+    containment: str | None = None
+    survivors: tuple[JsonDict, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the store holds it. ``epoch`` counts claims; ``attempt`` counts starts that were acknowledged.
+
+    ``revision`` grows with every change of the row, ``ledger_version`` with every change of its batches.
+    """
+
+    id: str
+    type: str
+    status: JobStatus
+    config: JsonDict
+    options: JsonDict
+    lock_key: str | None
+    created_at: int
+    created_by: str
+    epoch: int = 0
+    attempt: int = 0
+    crashes: int = 0
+    revision: int = 0
+    ledger_version: int = 0
+    started_at: int | None = None
+    completed_at: int | None = None
+    claimed_at: int | None = None
+    released_at: int | None = None
+    process: ProcessIdentity | None = None
+    stop_reason: StopReason | None = None
+    progress: Progress = field(default_factory=Progress)
+    result: JsonDict = field(default_factory=dict)
+    position: Any = None
+    error: str | None = None
+    cancellation: Cancellation | None = None
+    waiting: JsonDict | None = None
+    waiting_for: str | None = None
+    archived_at: int | None = None
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in LIVE
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether it holds its lock and its slot: from the claim until its tree was proved empty."""
+        return self.claimed_at is not None and self.released_at is None
+
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_RANDOM_LENGTH = 13  # 36**13 > 2**67
+
+
+def new_job_id(now_ms: int) -> str:
+    """``job_<13-digit ms>_<67 random bits>``; opaque to clients."""
+    return f"job_{now_ms:013d}_" + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))

@@ -1,0 +1,70 @@
+"""Cancels that the store could not record: kept in a file until it can.
+
+Read before anything else when the server starts, so that a job whose cancel was answered is never resumed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class JournalledCancel:
+    """A cancel as it was asked for. ``at``: UTC milliseconds."""
+
+    job_id: str
+    by: str
+    reason: str | None
+    stop_ms: int
+    at: int
+
+
+class CancelJournal:
+    """One JSON object a line, on disk before ``add`` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._pending = self._read()
+
+    def add(self, cancel: JournalledCancel) -> bool:
+        """False when not even this could be written; the cancel is remembered in memory all the same."""
+        with self._lock:
+            self._pending.append(cancel)
+            try:
+                with self._path.open("a") as file:
+                    file.write(json.dumps(asdict(cancel)) + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                return False
+            return True
+
+    def pending(self) -> list[JournalledCancel]:
+        with self._lock:
+            return list(self._pending)
+
+    def names(self, job_id: str) -> bool:
+        return any(cancel.job_id == job_id for cancel in self.pending())
+
+    def recorded(self, cancels: list[JournalledCancel]) -> None:
+        """These are in the store now."""
+        with self._lock:
+            self._pending = [cancel for cancel in self._pending if cancel not in cancels]
+            if not self._pending:
+                self._path.unlink(missing_ok=True)
+
+    def _read(self) -> list[JournalledCancel]:
+        if not self._path.exists():
+            return []
+        found = []
+        for line in self._path.read_text().splitlines():
+            try:
+                found.append(JournalledCancel(**json.loads(line)))
+            except (ValueError, TypeError):  # a line torn by a crash was never answered
+                continue
+        return found

@@ -1,0 +1,146 @@
+"""Slots, and the way of a claimed job to its process."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runner.clock import Clock
+from runner.context import Run
+from runner.job import Job, JsonDict
+from runner.process import JobProcess
+from runner.running import Running
+from runner.settings import Settings
+from runner.standby import StandbyPool
+from runner.store import Store
+from runner.stores.jobs import JobRows
+
+
+@dataclass
+class Slot:
+    """A place to run one job in, and the process that will, if one stood ready."""
+
+    process: JobProcess | None = None
+
+
+@dataclass
+class Launch:
+    """A claimed job on its way to a process. ``not_before``: boot seconds."""
+
+    job: Job
+    mode: str
+    process: JobProcess | None = None
+    not_before: float = 0.0
+
+
+class Launcher:
+    """Which runs this node has. ``wake``: tells the supervisor's loop that there is something to do.
+
+    ``running`` is read by the loop and written under ``lock``.
+    """
+
+    def __init__(
+        self, store: Store, settings: Settings, clock: Clock, pool: StandbyPool, wake: Callable[[], None]
+    ) -> None:
+        self._store, self._settings, self._clock, self._pool, self._wake = store, settings, clock, pool, wake
+        self._for_job: JsonDict = settings.for_job()
+        self._slots = 0
+        self._waiting: deque[Launch] = deque()
+        self.lock = threading.RLock()
+        self.running: dict[str, Running] = {}
+        self.fresh: deque[Running] = deque()
+        self.closed = False
+
+    def reserve(self) -> Slot | None:
+        """A slot, or None when all are taken or no more are given."""
+        with self.lock:
+            if self.closed or self._slots >= self._settings.max_running:
+                return None
+            self._slots += 1
+        return Slot(self._pool.take())
+
+    def give_back(self, slot: Slot) -> None:
+        """A slot that was not used after all."""
+        self.free_slot()
+        if slot.process is not None:
+            self._pool.put_back(slot.process)
+
+    def free_slot(self) -> None:
+        with self.lock:
+            self._slots -= 1
+
+    def take_over(self) -> None:
+        """A slot for a job that had one before the server went down, whatever the limit is now."""
+        with self.lock:
+            self._slots += 1
+
+    def launch(self, job: Job, mode: str = "run", slot: Slot | None = None, *, after_seconds: float = 0.0) -> None:
+        """Brings a claimed job to a process: at once where one stands ready, else as soon as one is started."""
+        process = slot.process if slot is not None else None
+        not_before = self._clock.boot_seconds() + after_seconds if after_seconds else 0.0
+        item = Launch(job, mode, process, not_before)
+        if process is not None:
+            self._bind_and_send(item, process)
+        else:
+            self._waiting.append(item)
+            self._wake()
+
+    def launch_waiting(self) -> None:
+        """Launches what is due and has a process now. Called by the loop."""
+        now = self._clock.boot_seconds()
+        for _ in range(len(self._waiting)):
+            item = self._waiting.popleft()
+            process = self._pool.take() if item.not_before <= now else None
+            if process is None:
+                self._waiting.append(item)
+            else:
+                self._bind_and_send(item, process)
+
+    def next_at(self) -> list[float]:
+        """When a launch that waits for its time is due, in boot seconds."""
+        return [item.not_before for item in self._waiting if item.not_before]
+
+    def missing_processes(self) -> int:
+        """How many launches wait for nothing but a process."""
+        now = self._clock.boot_seconds()
+        return sum(item.not_before <= now for item in self._waiting)
+
+    def _bind_and_send(self, item: Launch, process: JobProcess) -> None:
+        """Binds the process, reads the row once more, then sends: a cancel finds either the row or the process."""
+        job = item.job
+        run = Running(job.id, job.type, job.epoch, item.mode, process, self._clock)
+        with self.lock:
+            self.running[job.id] = run
+        self.fresh.append(run)
+        if item.mode == "settle" or self._may_go(job):
+            with contextlib.suppress(OSError):
+                process.hand_over(_run_of(job, item.mode), self._for_job)
+                run.handed_over = True
+        if not run.handed_over:
+            process.dismiss()
+        self._wake()
+
+    def _may_go(self, job: Job) -> bool:
+        with self._store.read() as tx:
+            now = JobRows(tx).get(job.id)
+        return now.epoch == job.epoch and now.stop_reason is None and now.is_live
+
+
+def _run_of(job: Job, mode: str) -> Run:
+    return Run(
+        job_id=job.id,
+        type=job.type,
+        mode=mode,
+        epoch=job.epoch,
+        attempt=job.attempt + 1,
+        lock_key=job.lock_key,
+        config=job.config,
+        options=job.options,
+        progress=job.progress.as_json(),
+        result=job.result,
+        position=job.position,
+        is_first=job.epoch == 1,
+    )

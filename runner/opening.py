@@ -1,0 +1,21 @@
+"""The one place that knows which store is behind a URL, and which gateway behind a name."""
+
+from __future__ import annotations
+
+from runner.clock import Clock
+from runner.gateways.opening import GatewayUnknown, call_seconds, open_gateway
+from runner.settings import Settings
+from runner.store import Store
+from runner.stores.database import SqlStore
+
+__all__ = ["GatewayUnknown", "call_seconds", "open_gateway", "open_job_store", "open_store"]
+
+
+def open_store(settings: Settings, clock: Clock) -> Store:
+    """The server's store: keeps connections."""
+    return SqlStore(settings.url, clock, pooled=True)
+
+
+def open_job_store(settings: Settings, clock: Clock) -> Store:
+    """A job's store: opens a connection for a transaction and lets it go."""
+    return SqlStore(settings.url, clock, pooled=False)

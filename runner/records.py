@@ -1,0 +1,37 @@
+"""Writing down what a watched run has said and what was done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from runner.job import Phase
+from runner.running import Running
+from runner.store import Store, Transaction
+from runner.stores.cancels import CancelRows
+from runner.stores.runs import RunRows
+
+
+def record(store: Store, runs: Iterable[Running]) -> None:
+    """All that the store does not know yet, in one transaction. After StoreUnavailable all of it stays to be told."""
+    untold = [(run, list(run.unrecorded)) for run in runs if run.unrecorded]
+    if not untold:
+        return
+    with store.write() as tx:
+        for run, news in untold:
+            for kind, at in news:
+                _tell(tx, run, kind, at)
+    for run, news in untold:
+        del run.unrecorded[: len(news)]
+
+
+def _tell(tx: Transaction, run: Running, kind: str, at: int) -> None:
+    if kind == "ack":
+        RunRows(tx).acknowledge(run.job_id, run.epoch, run.process.identity, at)
+    elif kind == "seen":
+        CancelRows(tx).seen(run.job_id, run.epoch, at)
+    elif kind == "signals":
+        CancelRows(tx).record_stop(run.job_id, run.signals, [])
+        CancelRows(tx).advance(run.job_id, run.phase or Phase.TERMINATING)
+    elif kind == "survivors":
+        CancelRows(tx).record_stop(run.job_id, run.signals, run.survivors())
+        CancelRows(tx).advance(run.job_id, Phase.UNCONFIRMED)

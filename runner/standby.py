@@ -1,0 +1,94 @@
+"""Processes started ahead, each used once: the few milliseconds of a start are spent before they are waited for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from runner.process import JobProcess
+
+log = logging.getLogger(__name__)
+_AFTER_FAILURE_SECONDS = 1.0
+
+
+class StandbyPool:
+    """Keeps ``size`` idle processes, and one more for each that somebody waits for. One thread starts them all.
+
+    ``on_ready``: called from that thread whenever a process was added.
+    """
+
+    def __init__(self, start_process: Callable[[], JobProcess], size: int, on_ready: Callable[[], None]) -> None:
+        self._start_process = start_process
+        self._size = size
+        self._on_ready = on_ready
+        self._idle: deque[JobProcess] = deque()
+        self._wanted = 0
+        self._over = False
+        self._change = threading.Condition()
+        self._thread = threading.Thread(target=self._fill, name="standby", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def take(self) -> JobProcess | None:
+        """An idle process that is alive; None when there is none."""
+        with self._change:
+            while self._idle:
+                process = self._idle.popleft()
+                self._change.notify()
+                if process.is_alive():
+                    return process
+                process.close()
+            return None
+
+    def want(self, count: int) -> None:
+        """So many are waited for now, beside those that stand by."""
+        with self._change:
+            self._wanted = count
+            self._change.notify()
+
+    def put_back(self, process: JobProcess) -> None:
+        """A process that was taken and not used."""
+        with self._change:
+            self._idle.appendleft(process)
+
+    def pids(self) -> list[int]:
+        with self._change:
+            return [process.identity.pid for process in self._idle]
+
+    def close(self) -> None:
+        """Dismisses all idle processes; they end by themselves."""
+        with self._change:
+            self._over = True
+            idle, self._idle = list(self._idle), deque()
+            self._change.notify()
+        for process in idle:
+            process.dismiss()
+
+    def _fill(self) -> None:
+        while self._wait_for_need():
+            try:
+                process = self._start_process()
+            except OSError as error:
+                log.error("Cannot start a process: %s; trying again", error)
+                with self._change:
+                    self._change.wait(_AFTER_FAILURE_SECONDS)
+                continue
+            if not self._add(process):
+                process.dismiss()
+                return
+            self._on_ready()
+
+    def _wait_for_need(self) -> bool:
+        with self._change:
+            self._change.wait_for(lambda: self._over or len(self._idle) < max(self._size, self._wanted))
+            return not self._over
+
+    def _add(self, process: JobProcess) -> bool:
+        with self._change:
+            if self._over:
+                return False
+            self._idle.append(process)
+            return True

@@ -1,0 +1,161 @@
+"""The ledger: batches and their items, written down before an outside call and settled after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from runner.clock import Deadline
+from runner.errors import LeaseOver, RunSuperseded, StopRequested
+from runner.job import JsonDict
+from runner.store import Transaction
+from runner.stores.jobs import HELD, change_job
+from runner.stores.schema import batch_items, batches, jobs
+
+OPEN, DONE = "open", "done"
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class LedgerItem:
+    """One item of a batch. ``outcome`` is None while it is open: intended, and nobody knows what became of it."""
+
+    key: str
+    outcome: str | None = None
+    data: JsonDict = field(default_factory=dict)
+    seq: int = 0
+
+
+@dataclass(frozen=True)
+class OpenBatch:
+    """A batch with open items, and the deadline of its call."""
+
+    seq: int
+    epoch: int
+    deadline: Deadline | None
+    items: tuple[LedgerItem, ...]
+
+
+class BatchRows:
+    """One job's ledger, within one transaction."""
+
+    def __init__(self, tx: Transaction, job_id: str) -> None:
+        self._tx = tx
+        self._job_id = job_id
+        self._run = tx.connection.execute
+
+    def guard(self, epoch: int, call_ms: int) -> None:
+        """Refuses further acts of a run that was superseded, asked to stop, or has lost its lease.
+
+        Else the lease is stretched over the call, so that nobody takes the job over in the middle of it.
+        """
+        now = self._tx.now
+        mine = and_(jobs.c.id == self._job_id, HELD, jobs.c.epoch == epoch)
+        row = self._run(select(jobs.c.stop_reason, jobs.c.lease_until).where(mine).with_for_update()).first()
+        if row is None:
+            raise RunSuperseded(self._job_id, epoch)
+        if row.stop_reason is not None:
+            raise StopRequested
+        if row.lease_until <= now:
+            raise LeaseOver
+        change_job(self._tx, self._job_id, lease_until=max(row.lease_until, now + call_ms))
+
+    def intend(
+        self, seq: int, epoch: int, items: Sequence[LedgerItem], lock_key: str | None, deadline: Deadline
+    ) -> None:
+        """Writes the batch down before its call. Raises RunSuperseded when somebody else has one of its items open."""
+        self._begin(seq, epoch, OPEN, len(items), intended_at=self._tx.now, deadline=deadline.as_json())
+        try:
+            self._insert(seq, items, OPEN, lock_key)
+        except IntegrityError as error:
+            raise RunSuperseded(self._job_id, epoch) from error
+
+    def stamp_call(self, seq: int, deadline: Deadline) -> None:
+        """A call goes out now; an intent closed after an attempt that sent nothing is opened again."""
+        values = {"called_at": self._tx.now, "deadline": deadline.as_json()}
+        self._run(update(batches).where(*self._at(batches, seq)).values(**values))
+
+    def book(self, seq: int, epoch: int, items: Sequence[LedgerItem], lock_key: str | None) -> None:
+        """Outcomes, of items intended before or not; and the batch as committed, still open if an item is."""
+        known = self._open_keys(seq)
+        for item in items:
+            if item.key in known:
+                self._close(seq, item)
+        self._insert(seq, [item for item in items if item.key not in known], DONE, lock_key)
+        still_open = known - {item.key for item in items}
+        state = OPEN if still_open else DONE
+        if not self._run(
+            update(batches).where(*self._at(batches, seq)).values(state=state, committed_at=self._tx.now)
+        ).rowcount:
+            self._begin(seq, epoch, state, len(items), committed_at=self._tx.now)
+
+    def withdraw(self, seq: int) -> None:
+        """Removes an intent of which it is certain that nothing was sent."""
+        for table in (batch_items, batches):
+            self._run(table.delete().where(*self._at(table, seq)))
+
+    def give_up(self, batch: OpenBatch) -> None:
+        """Nobody can find out what became of it: its items are kept as unknown for good."""
+        self.book(batch.seq, batch.epoch, [LedgerItem(item.key, UNKNOWN, item.data) for item in batch.items], None)
+
+    def last_seq(self) -> int:
+        last = select(func.coalesce(func.max(batches.c.seq), 0)).where(batches.c.job_id == self._job_id)
+        found: int = self._run(last).scalar_one()
+        return found
+
+    def last_call_at(self) -> int | None:
+        """When the last batch that made a call was committed."""
+        last = select(func.max(batches.c.committed_at)).where(batches.c.job_id == self._job_id)
+        found: int | None = self._run(last.where(batches.c.called_at.is_not(None))).scalar_one()
+        return found
+
+    def open_batches(self) -> list[OpenBatch]:
+        """The first open batch first. Empty for almost every job at almost every time."""
+        where = (batches.c.job_id == self._job_id, batches.c.state == OPEN)
+        rows = self._run(select(batches).where(*where).order_by(batches.c.seq)).all()
+        return [self._open_batch(row) for row in rows]
+
+    def items(self, outcomes: Iterable[str | None] | None = None) -> Iterator[LedgerItem]:
+        """All items in the order they were dealt with; None among ``outcomes`` means those still open."""
+        columns = (batch_items.c.item_key, batch_items.c.outcome, batch_items.c.data, batch_items.c.seq)
+        query = select(*columns).where(batch_items.c.job_id == self._job_id)
+        if outcomes is not None:
+            query = query.where(func.coalesce(batch_items.c.outcome, "").in_([o or "" for o in outcomes]))
+        for row in self._run(query.order_by(batch_items.c.seq, batch_items.c.ordinal)):
+            yield LedgerItem(row.item_key, row.outcome, row.data, row.seq)
+
+    def _open_batch(self, row: Any) -> OpenBatch:
+        columns = (batch_items.c.item_key, batch_items.c.data)
+        query = select(*columns).where(*self._at(batch_items, row.seq), batch_items.c.state == OPEN)
+        items = [LedgerItem(key, None, data, row.seq) for key, data in self._run(query.order_by(batch_items.c.ordinal))]
+        deadline = Deadline.from_json(row.deadline) if row.deadline else None
+        return OpenBatch(row.seq, row.epoch, deadline, tuple(items))
+
+    def _open_keys(self, seq: int) -> set[str]:
+        query = select(batch_items.c.item_key).where(*self._at(batch_items, seq), batch_items.c.state == OPEN)
+        return set(self._run(query).scalars())
+
+    def _close(self, seq: int, item: LedgerItem) -> None:
+        """A compare-and-set on the open item: whoever settles it first decides."""
+        mine = (*self._at(batch_items, seq), batch_items.c.item_key == item.key, batch_items.c.state == OPEN)
+        self._run(update(batch_items).where(*mine).values(state=DONE, outcome=item.outcome, data=item.data))
+
+    def _begin(self, seq: int, epoch: int, state: str, count: int, **values: Any) -> None:
+        row = {"job_id": self._job_id, "seq": seq, "epoch": epoch, "state": state, "items": count}
+        self._run(insert(batches).values(row | values))
+
+    def _insert(self, seq: int, items: Sequence[LedgerItem], state: str, lock_key: str | None) -> None:
+        shared: Mapping[str, Any] = {"job_id": self._job_id, "seq": seq, "state": state, "lock_key": lock_key}
+        rows = [
+            {**shared, "item_key": item.key, "ordinal": number, "outcome": item.outcome, "data": item.data}
+            for number, item in enumerate(items)
+        ]
+        if rows:
+            self._run(insert(batch_items), rows)
+
+    def _at(self, table: Any, seq: int) -> tuple[Any, Any]:
+        return (table.c.job_id == self._job_id, table.c.seq == seq)

@@ -1,0 +1,65 @@
+"""Cancels in the store: the request, how far it has come, and the receipts of what was done."""
+
+from __future__ import annotations
+
+from sqlalchemy import and_, func
+
+from runner.job import JobStatus, JsonDict, Phase, StopReason
+from runner.store import Transaction
+from runner.stores.events import add_event
+from runner.stores.jobs import HELD, WAITING, change_job, is_live
+from runner.stores.schema import jobs
+
+
+class CancelRows:
+    """Cancels, within one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+    def request(self, job_id: str, by: str, reason: str | None, stop_ms: int) -> bool:
+        """The job is cancelled from now on, unless it has ended. ``stop_ms``: how long the ladder may take at most.
+
+        A waiting job has nothing to stop: it is stopped at once. Returns whether the cancel was accepted.
+        """
+        now = self._tx.now
+        asked = {"cancel_requested_at": now, "cancel_requested_by": by, "cancel_reason": reason}
+        values = asked | {"status": JobStatus.CANCELLED, "completed_at": now}
+        waiting = {"cancel_phase": Phase.STOPPED, "cancel_deadline_at": now, "cancel_stopped_at": now}
+        held = {"cancel_phase": Phase.REQUESTED, "cancel_deadline_at": now + stop_ms}
+        held |= {
+            "stop_reason": StopReason.CANCEL,
+            "stop_requested_at": func.coalesce(jobs.c.stop_requested_at, now),
+        }
+        accepted = change_job(self._tx, job_id, WAITING, **values, **waiting) or change_job(
+            self._tx, job_id, HELD, is_live(), **values, **held
+        )
+        if accepted:
+            add_event(self._tx, job_id, "cancelled", {"requestedBy": by} | ({"reason": reason} if reason else {}))
+        return accepted
+
+    def seen(self, job_id: str, epoch: int, at: int) -> None:
+        """The workflow has seen the flag."""
+        first = and_(jobs.c.epoch == epoch, jobs.c.cancel_seen_at.is_(None), jobs.c.cancel_requested_at.is_not(None))
+        change_job(self._tx, job_id, first, cancel_seen_at=at)
+        self.advance(job_id, Phase.FINISHING_BATCH)
+
+    def advance(self, job_id: str, phase: Phase, **values: object) -> bool:
+        """Moves the phase on, never back."""
+        order = list(Phase)
+        earlier = order[: order.index(phase)]
+        moved = change_job(self._tx, job_id, jobs.c.cancel_phase.in_(earlier), cancel_phase=phase, **values)
+        if moved:
+            add_event(self._tx, job_id, str(phase), {})
+        return moved
+
+    def proved(self, job_id: str, epoch: int, containment: str) -> None:
+        """The tree is empty; on a cancelled job that ends the cancel."""
+        stopped = {"cancel_phase": Phase.STOPPED, "cancel_stopped_at": self._tx.now, "survivors": None}
+        cancelled = and_(jobs.c.cancel_requested_at.is_not(None), jobs.c.cancel_stopped_at.is_(None))
+        if change_job(self._tx, job_id, cancelled, jobs.c.epoch == epoch, containment=containment, **stopped):
+            add_event(self._tx, job_id, "stopped", {"containment": containment})
+
+    def record_stop(self, job_id: str, signals: list[JsonDict], survivors: list[JsonDict]) -> None:
+        """The signals sent so far, and who was still there when last looked at."""
+        change_job(self._tx, job_id, signals=signals, survivors=survivors or None)

@@ -1,0 +1,168 @@
+"""The tables of the groups: people, memberships, activity, lists, removals. Times are UTC milliseconds."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from runner.stores.schema import metadata
+
+
+def _id() -> Column[int]:
+    return Column("id", Integer, primary_key=True)
+
+
+def _group(primary_key: bool = False) -> Column[int]:
+    return Column("group_id", Integer, ForeignKey("groups.id"), nullable=False, primary_key=primary_key)
+
+
+def _person(primary_key: bool = False) -> Column[int]:
+    return Column("person_id", Integer, ForeignKey("people.id"), nullable=False, primary_key=primary_key)
+
+
+groups = Table(
+    "groups",
+    metadata,
+    _id(),
+    Column("wa_id", String(64), nullable=False, unique=True),
+    Column("name", String(200)),
+    Column("account", String(100)),
+    Column("inactivity_threshold_minutes", Integer, nullable=False, server_default="43200"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("listed_at", BigInteger),  # when a whole member list was last given; None: known from exports alone
+)
+
+people = Table(
+    "people",
+    metadata,
+    _id(),
+    Column("lid", String(64), unique=True),
+    Column("pn", String(64), unique=True),
+    Column("name", String(200)),
+    Index("ix_people_name", "name"),
+    sqlite_autoincrement=True,
+)
+"""One person, whichever ids are known: ``lid`` is ``digits@lid``, ``pn`` is ``digits@s.whatsapp.net``."""
+
+memberships = Table(
+    "memberships",
+    metadata,
+    _group(primary_key=True),
+    _person(primary_key=True),
+    Column("role", String(12), nullable=False),  # member, admin, superadmin
+    Column("is_me", Boolean, nullable=False, server_default=text("false")),
+    Column("joined_at", BigInteger),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("first_active_at", BigInteger),
+    Column("last_active_at", BigInteger),
+    Column("left_at", BigInteger),
+    Index("ix_memberships_person_id", "person_id"),
+    Index("ix_memberships_activity", "group_id", "last_active_at"),
+)
+
+observations = Table(
+    "observations",
+    metadata,
+    _id(),
+    _group(),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger, nullable=False),
+    Column("source", String(200), nullable=False),
+    Index("ix_observations_group", "group_id", "from_ms"),
+)
+"""When activity in a group was watched. Only what is covered here can make silence mean anything."""
+
+whitelist = Table(
+    "whitelist",
+    metadata,
+    _group(primary_key=True),
+    _person(primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+removal_queue = Table(
+    "removal_queue",
+    metadata,
+    _id(),
+    _group(),
+    _person(),
+    Column("created_at", BigInteger, nullable=False),
+    Column("window_ms", BigInteger),  # the silence that put them here; None: put here by hand
+    Column("reason", Text, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    UniqueConstraint("group_id", "person_id"),
+    Index("ix_removal_queue_person_id", "person_id"),
+    Index("ix_removal_queue_walk", "group_id", "id"),
+    sqlite_autoincrement=True,  # a key is never given twice: the walk goes by key
+)
+
+removal_history = Table(
+    "removal_history",
+    metadata,
+    _id(),
+    _group(),
+    _person(),
+    Column("job_id", String(64)),
+    Column("at", BigInteger, nullable=False),
+    Column("outcome", String(10), nullable=False),  # SUCCESS, FAILURE
+    Column("reason", Text, nullable=False),
+    Column("code", String(20)),
+    Column("via", String(20), nullable=False),
+    Index("ix_removal_history_group", "group_id", "id"),
+    Index("ix_removal_history_person_id", "person_id"),
+    sqlite_autoincrement=True,
+)
+
+unmatched_authors = Table(
+    "unmatched_authors",
+    metadata,
+    _group(primary_key=True),
+    Column("name", String(300), primary_key=True),
+    Column("messages", Integer, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("source", String(200), nullable=False),
+)
+
+author_matches = Table(
+    "author_matches",
+    metadata,
+    _group(primary_key=True),
+    Column("name", String(300), primary_key=True),
+    Column("person_id", Integer, ForeignKey("people.id")),  # None: confirmed to be no member
+)
+
+roster_removals = Table(
+    "roster_removals",
+    metadata,
+    _group(primary_key=True),
+    _person(primary_key=True),
+    Column("removed_at", BigInteger, nullable=False),
+)
+"""Taken off the roster; the to-do list of those whom a person still has to remove by hand."""
+
+job_people = Table(
+    "job_people",
+    metadata,
+    # Checked at the commit: the row may be written before its job's is.
+    Column(
+        "job_id",
+        String(64),
+        ForeignKey("jobs.id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"),
+        primary_key=True,
+    ),
+    _person(primary_key=True),
+    Index("ix_job_people_person_id", "person_id"),
+)
+"""Whom a dry run would remove, and whom a real run pinned to it may: kept by internal id, so that no merge loses them."""

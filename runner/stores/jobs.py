@@ -1,0 +1,211 @@
+"""Jobs in the store: writing a new one, reading one or many, putting finished ones into the archive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, or_, select, tuple_, update
+
+from runner.errors import JobNotFound
+from runner.job import (
+    LIVE,
+    TERMINAL,
+    Cancellation,
+    Job,
+    JobStatus,
+    JsonDict,
+    Phase,
+    ProcessIdentity,
+    Progress,
+    StopReason,
+)
+from runner.store import Transaction
+from runner.stores.schema import batches, idempotency_keys, jobs
+
+HELD = and_(jobs.c.claimed_at.is_not(None), jobs.c.released_at.is_(None))
+"""The job holds its lock and its slot."""
+
+WAITING = and_(jobs.c.status == JobStatus.PENDING, jobs.c.claimed_at.is_(None))
+"""The job may be claimed."""
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What is known of a job before it runs."""
+
+    id: str
+    type: str
+    config: JsonDict
+    options: JsonDict
+    lock_key: str | None
+    created_by: str
+    workflow_version: str | None = None
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs a list shows; None: any. ``after``: (created_at, id) of the last job of the page before."""
+
+    status: JobStatus | None = None
+    type: str | None = None
+    lock_key: str | None = None
+    after: tuple[int, str] | None = None
+    archived: bool = False
+
+
+class JobRows:
+    """The jobs, within one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._run = tx.connection.execute
+
+    def add(self, new: NewJob) -> None:
+        self._run(insert(jobs).values(status=JobStatus.PENDING, created_at=self._tx.now, **vars(new)))
+
+    def get(self, job_id: str, *, archived: bool = False) -> Job:
+        """Raises JobNotFound also for archived jobs, unless they are asked for."""
+        query = _select_jobs().where(jobs.c.id == job_id)
+        row = self._run(query if archived else query.where(jobs.c.archived_at.is_(None))).first()
+        if row is None:
+            raise JobNotFound
+        return _job(row)
+
+    def newest(self, wanted: JobFilter, limit: int) -> list[Job]:
+        """The newest first, at most ``limit``."""
+        query = _select_jobs().where(*_conditions(wanted)).order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
+        return [_job(row) for row in self._run(query.limit(limit))]
+
+    def held(self) -> list[Job]:
+        """All jobs that hold their lock and slot, oldest claim first."""
+        return [_job(row) for row in self._run(_select_jobs().where(HELD).order_by(jobs.c.claimed_at, jobs.c.id))]
+
+    def count_waiting(self) -> int:
+        return self._run(select(func.count()).select_from(jobs).where(WAITING)).scalar_one()
+
+    def lock_holder(self, lock_key: str, *, other_than: str = "") -> str | None:
+        """The job that holds the lock, else the first that waits for it."""
+        same = and_(jobs.c.lock_key == lock_key, jobs.c.id != other_than, or_(HELD, WAITING))
+        first = select(jobs.c.id).where(same).order_by(jobs.c.claimed_at.is_(None), jobs.c.created_at, jobs.c.id)
+        return self._run(first.limit(1)).scalar_one_or_none()
+
+    def finished_before(self, ended: int, limit: int) -> list[str]:
+        """Ids of jobs whose end, and the proof of it, are both older than ``ended``; none with anything open."""
+        open_batch = select(batches.c.job_id).where(batches.c.job_id == jobs.c.id, batches.c.state == "open").exists()
+        done = and_(jobs.c.archived_at.is_(None), jobs.c.completed_at <= ended, _settled(), ~open_batch)
+        proved = func.coalesce(jobs.c.released_at, 0) <= ended
+        query = select(jobs.c.id).where(done, proved).order_by(jobs.c.completed_at).limit(limit)
+        return list(self._run(query).scalars())
+
+    def archive(self, job_id: str) -> None:
+        self._run(update(jobs).where(jobs.c.id == job_id).values(archived_at=self._tx.now))
+
+    def forget_archived_before(self, archived: int, limit: int) -> int:
+        """Deletes archived jobs and all that belongs to them; returns how many."""
+        old = select(jobs.c.id).where(jobs.c.archived_at <= archived).limit(limit)
+        return self._run(delete(jobs).where(jobs.c.id.in_(old))).rowcount
+
+
+class KeyRows:
+    """Idempotency keys, within one transaction. Kept for as long as ``forget_before`` leaves them."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._run = tx.connection.execute
+
+    def find(self, caller: str, key: str) -> tuple[str, str] | None:
+        """(hash of the body, job id) of the first answer to this key."""
+        known = idempotency_keys.c
+        row = self._run(select(known.body_hash, known.job_id).where(known.caller == caller, known.key == key)).first()
+        return (row.body_hash, row.job_id) if row else None
+
+    def add(self, caller: str, key: str, body_hash: str, job_id: str) -> None:
+        values = {"caller": caller, "key": key, "body_hash": body_hash, "job_id": job_id}
+        self._run(insert(idempotency_keys).values(created_at=self._tx.now, **values))
+
+    def forget_before(self, created: int) -> None:
+        self._run(delete(idempotency_keys).where(idempotency_keys.c.created_at < created))
+
+
+def change_job(tx: Transaction, job_id: str, *conditions: ColumnElement[bool], **values: Any) -> bool:
+    """Changes one row if all conditions hold, and tells whether it did. Every change raises ``revision``."""
+    changed = update(jobs).where(jobs.c.id == job_id, *conditions).values(revision=jobs.c.revision + 1, **values)
+    return tx.connection.execute(changed).rowcount == 1
+
+
+def is_live() -> ColumnElement[bool]:
+    return jobs.c.status.in_(sorted(LIVE))
+
+
+def _settled() -> ColumnElement[bool]:
+    """Finished, and holding nothing any more."""
+    return and_(jobs.c.status.in_(sorted(TERMINAL)), or_(jobs.c.claimed_at.is_(None), jobs.c.released_at.is_not(None)))
+
+
+def _conditions(wanted: JobFilter) -> list[ColumnElement[bool]]:
+    archived = jobs.c.archived_at
+    found: list[ColumnElement[bool]] = [archived.is_not(None) if wanted.archived else archived.is_(None)]
+    equal = ((jobs.c.status, wanted.status), (jobs.c.type, wanted.type), (jobs.c.lock_key, wanted.lock_key))
+    found += [column == value for column, value in equal if value is not None]
+    if wanted.after is not None:
+        found.append(tuple_(jobs.c.created_at, jobs.c.id) < tuple_(*wanted.after))
+    return found
+
+
+def _select_jobs() -> Select[Any]:
+    """A job's row, and the job that keeps it waiting, if one does."""
+    other = jobs.alias("other")
+    ahead = or_(
+        and_(other.c.claimed_at.is_not(None), other.c.released_at.is_(None)),
+        and_(
+            other.c.status == JobStatus.PENDING,
+            other.c.claimed_at.is_(None),
+            other.c.created_at < jobs.c.created_at,
+        ),
+    )
+    blocker = (
+        select(other.c.id)
+        .where(other.c.lock_key == jobs.c.lock_key, other.c.id != jobs.c.id, ahead, WAITING)
+        .order_by(other.c.claimed_at.is_(None), other.c.created_at, other.c.id)
+        .limit(1)
+        .correlate(jobs)
+        .scalar_subquery()
+    )
+    return select(jobs, blocker.label("waiting_for"))
+
+
+def _job(row: Row[Any]) -> Job:
+    return Job(
+        status=JobStatus(row.status),
+        process=None if row.pid is None else ProcessIdentity(row.pid, row.start_ticks, row.boot_id),
+        stop_reason=None if row.stop_reason is None else StopReason(row.stop_reason),
+        progress=Progress.from_json(row.progress),
+        result=row.result or {},
+        cancellation=_cancellation(row),
+        **{name: getattr(row, name) for name in _SAME_NAME},
+    )
+
+
+_SAME_NAME = (
+    *("id", "type", "config", "options", "lock_key", "created_at", "created_by", "epoch", "attempt", "crashes"),
+    *("revision", "ledger_version", "started_at", "completed_at", "claimed_at", "released_at", "position"),
+    *("error", "waiting", "waiting_for", "archived_at"),
+)
+
+
+def _cancellation(row: Row[Any]) -> Cancellation | None:
+    if row.cancel_requested_at is None:
+        return None
+    return Cancellation(
+        requested_at=row.cancel_requested_at,
+        requested_by=row.cancel_requested_by,
+        reason=row.cancel_reason,
+        phase=Phase(row.cancel_phase),
+        deadline_at=row.cancel_deadline_at,
+        seen_at=row.cancel_seen_at,
+        stopped_at=row.cancel_stopped_at,
+        signals=tuple(row.signals or ()),
+        containment=row.containment,
+        survivors=tuple(row.survivors or ()),
+    )

@@ -1,0 +1,174 @@
+"""The tables every job needs. Times are UTC milliseconds; durations name their unit.
+
+The migrations are the truth for a database on disk; a test keeps these tables and the migrations equal.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_HELD = text("claimed_at IS NOT NULL AND released_at IS NULL")
+_WAITING = text("status = 'pending' AND claimed_at IS NULL")
+
+
+def _json(name: str) -> Column[object]:
+    return Column(name, JSON(none_as_null=True))
+
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("type", String(100), nullable=False),
+    Column("workflow_version", String(50)),
+    Column("status", String(20), nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("lock_key", String(200)),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", String(100), nullable=False),
+    Column("not_before", BigInteger),
+    Column("started_at", BigInteger),
+    Column("completed_at", BigInteger),
+    Column("archived_at", BigInteger),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("crashes", Integer, nullable=False, server_default="0"),
+    Column("revision", Integer, nullable=False, server_default="0"),
+    Column("ledger_version", Integer, nullable=False, server_default="0"),
+    # The run that may write: raised by each claim, named by each write of that run.
+    Column("epoch", Integer, nullable=False, server_default="0"),
+    Column("claimed_at", BigInteger),
+    Column("released_at", BigInteger),
+    Column("lease_until", BigInteger),
+    Column("node", String(100)),
+    Column("pid", Integer),
+    Column("start_ticks", BigInteger),
+    Column("boot_id", String(64)),
+    Column("stop_reason", String(20)),
+    Column("stop_requested_at", BigInteger),
+    _json("progress"),
+    _json("result"),
+    _json("position"),
+    Column("error", Text),
+    _json("waiting"),
+    Column("retry_of", String(64)),
+    Column("cancel_requested_at", BigInteger),
+    Column("cancel_requested_by", String(100)),
+    Column("cancel_reason", Text),
+    Column("cancel_phase", String(20)),
+    Column("cancel_deadline_at", BigInteger),
+    Column("cancel_seen_at", BigInteger),
+    Column("cancel_stopped_at", BigInteger),
+    Column("containment", String(20)),
+    _json("signals"),
+    _json("survivors"),
+    Index("ix_jobs_newest", "created_at", "id"),
+    Index("ix_jobs_status", "status", "created_at", "id"),
+    Index("ix_jobs_type", "type", "created_at", "id"),
+    Index("ix_jobs_lock", "lock_key", "created_at", "id"),
+    Index("uq_jobs_lock_held", "lock_key", unique=True, sqlite_where=_HELD, postgresql_where=_HELD),
+    Index("ix_jobs_held", "claimed_at", sqlite_where=_HELD, postgresql_where=_HELD),
+    Index(
+        "ix_jobs_waiting",
+        text("priority DESC"),
+        "created_at",
+        "id",
+        sqlite_where=_WAITING,
+        postgresql_where=_WAITING,
+    ),
+    Index(
+        "ix_jobs_reap",
+        "completed_at",
+        sqlite_where=text("archived_at IS NULL"),
+        postgresql_where=text("archived_at IS NULL"),
+    ),
+    Index("ix_jobs_archive", "archived_at"),
+)
+
+job_events = Table(
+    "job_events",
+    metadata,
+    Column("job_id", String(64), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("data", JSON, nullable=False),
+)
+"""What happened to a job, in order, only ever appended to."""
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("job_id", String(64), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", Integer, nullable=False),
+    Column("state", String(10), nullable=False),  # open: something intended has no outcome yet; done
+    Column("items", Integer, nullable=False),
+    Column("intended_at", BigInteger),
+    Column("called_at", BigInteger),
+    Column("committed_at", BigInteger),
+    _json("deadline"),
+    Index(
+        "ix_batches_open",
+        "job_id",
+        sqlite_where=text("state = 'open'"),
+        postgresql_where=text("state = 'open'"),
+    ),
+)
+
+batch_items = Table(
+    "batch_items",
+    metadata,
+    Column("job_id", String(64), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("item_key", String(200), primary_key=True),
+    Column("ordinal", Integer, nullable=False),
+    Column("lock_key", String(200)),
+    Column("state", String(10), nullable=False),  # open: intended, outcome unknown; done
+    Column("outcome", String(40)),
+    Column("data", JSON, nullable=False),
+    # Whoever acts on somebody holds this: nobody else can intend the same at the same time, on any machine.
+    Index(
+        "uq_batch_items_open",
+        "lock_key",
+        "item_key",
+        unique=True,
+        sqlite_where=text("state = 'open'"),
+        postgresql_where=text("state = 'open'"),
+    ),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("caller", String(100), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("body_hash", String(64), nullable=False),
+    Column("job_id", String(64), ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_idempotency_keys_created_at", "created_at"),
+    UniqueConstraint("job_id"),
+)

@@ -1,0 +1,227 @@
+"""The loop that watches every process of a job: one thread, whatever the number of jobs.
+
+``_tick`` is its table of contents. It waits for no process, and asks a store that does not answer again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
+
+from runner.clock import Clock
+from runner.ending import Conclusion, Next, conclude
+from runner.errors import StoreUnavailable
+from runner.job import Job
+from runner.launcher import Launcher
+from runner.live import LiveProgress
+from runner.process import JobProcess
+from runner.records import record
+from runner.running import Running
+from runner.settings import Settings
+from runner.standby import StandbyPool
+from runner.store import Store
+
+log = logging.getLogger(__name__)
+_STORE_PAUSE = 0.2
+_FIRST_AGAIN, _LONGEST_AGAIN = 1.0, 60.0
+_IDLE_SECONDS = 1.0
+
+
+@dataclass
+class Chore:
+    """Something the loop does every so often. Times are boot seconds."""
+
+    every: float
+    act: Callable[[], None]
+    due_at: float = 0.0
+
+
+class Supervisor:
+    """Starts, watches, stops and collects the processes of this node's jobs.
+
+    Called from the loop: ``on_free`` when a slot may be free, ``before_end`` before it is decided what a run's end
+    means, ``on_end`` with each job whose run has ended.
+    """
+
+    def __init__(self, store: Store, settings: Settings, context: ForkServerContext, node: str, clock: Clock) -> None:
+        self._store, self._settings, self._node, self._clock = store, settings, node, clock
+        self.live = LiveProgress(context)
+        self._pool = StandbyPool(lambda: JobProcess(context, self.live.shared, clock), settings.standby, self.wake)
+        self.launcher = Launcher(store, settings, clock, self._pool, self.wake)
+        self.before_end: Callable[[], object] = lambda: None
+        self.on_free: Callable[[], None] = lambda: None
+        self.on_end: Callable[[Job], None] = lambda _: None
+        self._chores: list[Chore] = []
+        self._tries: dict[str, int] = {}
+        self._selector = selectors.DefaultSelector()
+        self._bell_out, self._bell_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._selector.register(self._bell_out, selectors.EVENT_READ)
+        self._over = False
+        self.draining = False
+        self.forced = 0  # runs that did not end by themselves
+        self.beat_at = clock.boot_seconds()
+        self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        self.live.start(wanted=lambda: bool(self.launcher.running))
+        self._pool.start()
+        self._thread.start()
+
+    def every(self, seconds: float, act: Callable[[], None]) -> None:
+        """Adds a chore; before ``start``."""
+        self._chores.append(Chore(seconds, act))
+
+    def wake(self) -> None:
+        """There is something to do. From any thread; never blocks."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._bell_in, b"!")
+
+    def stop(self, job_id: str, grace: float) -> bool:
+        """Raises the flag of a job's run and begins its ladder; False when it has no process here. From any thread."""
+        with self.launcher.lock:
+            run = self.launcher.running.get(job_id)
+            if run is None or run.mode == "settle":
+                return False
+            run.stop(grace, self._settings.terminate_seconds)
+        self.wake()
+        return True
+
+    def drain(self) -> None:
+        """No run begins from here on. Settling is cut short: the next start takes it up again."""
+        self.draining = self.launcher.closed = True
+        for run in self._all():
+            if run.mode == "settle":
+                run.stop(0.0, self._settings.terminate_seconds)
+        self.wake()
+
+    def running_ids(self) -> list[str]:
+        return [run.job_id for run in self._all() if run.mode != "settle"]
+
+    def is_idle(self) -> bool:
+        return not self.launcher.running
+
+    def close(self) -> None:
+        """Ends the loop, the standbys and the Manager; whatever job still runs is ended by its own watch."""
+        self._over = True
+        self.wake()
+        self._thread.join(5.0)
+        self._pool.close()
+        self.live.close()
+
+    def _loop(self) -> None:
+        while not self._over:
+            try:
+                self._tick()
+            except StoreUnavailable as error:
+                log.warning("%s", error)
+                threading.Event().wait(_STORE_PAUSE)
+            except Exception:
+                log.exception("The supervisor stumbled; it goes on")
+                threading.Event().wait(_STORE_PAUSE)
+
+    def _tick(self) -> None:
+        due = self._wait()
+        self.beat_at = self._clock.boot_seconds()
+        self.launcher.launch_waiting()
+        self._pool.want(self.launcher.missing_processes())
+        self._watch_new()
+        for run in due:
+            run.climb()
+        record(self._store, due)
+        for run in due:
+            self._collect(run)
+        self._do_chores()
+        if not self.draining:
+            self.on_free()
+
+    def _wait(self) -> list[Running]:
+        """Sleeps until something happens or is due; returns the runs it happened to."""
+        now = self._clock.boot_seconds()
+        times = [at for run in self._all() for at in run.next_at()] + self.launcher.next_at()
+        times += [chore.due_at for chore in self._chores]
+        due: dict[str, Running] = {}
+        for key, _ in self._selector.select(max(0.0, min([now + _IDLE_SECONDS, *times]) - now)):
+            if key.data is None:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._bell_out, 4096)
+            else:
+                self._heard(key.data, key.fd)
+                due[key.data.job_id] = key.data
+        now = self._clock.boot_seconds()
+        late = {run.job_id: run for run in self._all() if any(at <= now for at in run.next_at())}
+        return list((due | late).values())
+
+    def _heard(self, run: Running, fd: int) -> None:
+        """Takes in what a run says; an end of its pipe or its process stays readable for ever, so it is let go."""
+        if fd == run.process.sentinel:
+            run.exited = True
+        run.listen()
+        if run.exited or run.process.hung_up:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(fd)
+
+    def _all(self) -> list[Running]:
+        with self.launcher.lock:
+            return list(self.launcher.running.values())
+
+    def _watch_new(self) -> None:
+        while self.launcher.fresh:
+            run = self.launcher.fresh.popleft()
+            self._selector.register(run.process.sentinel, selectors.EVENT_READ, run)
+            self._selector.register(run.process.control, selectors.EVENT_READ, run)
+
+    def _collect(self, run: Running) -> None:
+        """Concludes a run whose tree is empty."""
+        if not run.exited or run.look_at > self._clock.boot_seconds() or not run.is_gone():
+            return
+        run.listen()
+        record(self._store, [run])
+        self.before_end()
+        with self._store.write() as tx:
+            conclusion = conclude(tx, run.as_end(self._node, draining=self.draining))
+        self.forced += bool(run.signals)
+        self._let_go(run)
+        self._follow(run, conclusion)
+
+    def _let_go(self, run: Running) -> None:
+        for end in (run.process.sentinel, run.process.control):
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(end)
+        with self.launcher.lock:
+            if self.launcher.running.get(run.job_id) is run:
+                del self.launcher.running[run.job_id]
+        run.process.close()
+        self.live.forget(run.job_id)
+
+    def _follow(self, run: Running, conclusion: Conclusion) -> None:
+        """The next run under the same claim, or the slot for another job."""
+        job = conclusion.job
+        if conclusion.next in (Next.AGAIN, Next.SETTLE):
+            self.launcher.launch(
+                job, "settle" if conclusion.next is Next.SETTLE else "run", after_seconds=self._pause(run)
+            )
+        else:
+            self._tries.pop(run.job_id, None)
+            self.launcher.free_slot()
+        self.on_end(job)
+
+    def _pause(self, run: Running) -> float:
+        """None before the first try; doubling for a process that dies before its job or a settling that fails."""
+        fruitless = not run.acknowledged or (run.mode == "settle" and run.ended != "settled")
+        if not fruitless:
+            return 0.0
+        tries = self._tries[run.job_id] = self._tries.get(run.job_id, -1) + 1
+        return min(_LONGEST_AGAIN, _FIRST_AGAIN * 2 ** (tries - 1)) if tries else 0.0
+
+    def _do_chores(self) -> None:
+        now = self._clock.boot_seconds()
+        for chore in self._chores:
+            if chore.due_at <= now:
+                chore.due_at = now + chore.every
+                chore.act()

@@ -1,0 +1,32 @@
+"""Ending with the server: a process started by it must not outlive it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing import parent_process
+
+
+def end_with_server(before: Callable[[], None] = lambda: None) -> None:
+    """Starts a thread that waits for the server's end, calls ``before`` and kills this process.
+
+    The parent death signal would not do: under a fork server the parent is the fork server, which lives on.
+    """
+    server = parent_process()
+    if server is None:
+        return
+    thread = threading.Thread(target=_wait, args=(int(server.sentinel), before), name="server-watch", daemon=True)
+    thread.start()
+
+
+def _wait(sentinel: int, before: Callable[[], None]) -> None:
+    poller = select.poll()
+    poller.register(sentinel, select.POLLIN)
+    poller.poll()
+    try:
+        before()
+    finally:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,144 @@
+"""What a type of job is: ``@workflow`` over a function, and a ``JobConfig`` that says what it takes.
+
+class ReindexConfig(JobConfig):
+    batch_size: int = Field(ge=1)
+
+@workflow("reindex", config=ReindexConfig, resumable=True)
+def reindex(job: JobContext, config: ReindexConfig) -> None:
+    for batch in job.batches(range(1000), size=config.batch_size, total=1000):
+        index(batch.items)
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from runner.job import Job, JsonDict
+from runner.settings import Settings
+from runner.store import Transaction
+from runner.stores.batches import LedgerItem
+
+if TYPE_CHECKING:
+    from runner.batch import Batch
+    from runner.context import JobContext
+
+ENTRY_POINTS = "cancellable_jobs.workflows"
+START_OPTIONS = frozenset(
+    {"type", "ifBusy", "priority", "runAt", "timeoutMs", "maxAttempts", "retryDelayMs", "after", "maxMemoryMb"}
+    | {"reviewed", "ignoreUnmatched"}
+)
+"""Names a start request gives a meaning of their own; no config may use them."""
+
+
+class JobConfig(BaseModel):
+    """What a job of a type takes: snake_case here, camelCase on the wire, nothing but what is declared.
+
+    Strict: a string is not a number, a boolean is not a number, ``null`` is not a value.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    def on_wire(self) -> JsonDict:
+        """The config as the client sees it: camelCase, absent values absent."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class JobStopped(BaseException):
+    """The job must stop here: raised by ``checkpoint``, ``sleep`` and the step to the next batch, and by nothing else.
+
+    Not an ``Exception``, so that a careless ``except Exception`` cannot swallow it. Let it pass.
+    """
+
+
+Config = TypeVar("Config", bound=JobConfig)
+Run = Callable[["JobContext", Config], JsonDict | None]
+Settle = Callable[["JobContext", "Batch[Any]", Config], None]
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A registered type. The fields are the arguments of ``@workflow``."""
+
+    name: str
+    run: Callable[[JobContext, Any], JsonDict | None]
+    config: type[JobConfig]
+    options: type[JobConfig] | None = None
+    lock: Callable[[Any], str] | None = None
+    grace_seconds: Callable[[Any, Settings], float] | float | None = None
+    resumable: bool = False
+    settle: Callable[[JobContext, Batch[Any], Any], None] | None = None
+    result: Callable[[Job, Iterable[LedgerItem]], JsonDict] | None = None
+    check: Callable[[Any, Settings], None] | None = None
+    admit: Callable[[Transaction, str, Any, Any], None] | None = None
+
+    def grace(self, config: JobConfig, settings: Settings) -> float:
+        """Seconds between a cancel and SIGTERM."""
+        if self.grace_seconds is None:
+            return settings.grace_seconds
+        if callable(self.grace_seconds):
+            return max(settings.grace_seconds, self.grace_seconds(config, settings))
+        return self.grace_seconds
+
+
+_registry: dict[str, Workflow] = {}
+
+
+def workflow(
+    name: str, *, config: type[Config], **arguments: Any
+) -> Callable[[Callable[[JobContext, Config], JsonDict | None]], Callable[[JobContext, Config], JsonDict | None]]:
+    """Registers the function below as the type ``name``.
+
+    config: the ``JobConfig`` it takes.
+    options: a ``JobConfig`` of start options of its own, beside the config.
+    lock: config -> key; at most one job holds a key at a time, others wait.
+    grace_seconds: between a cancel and SIGTERM; a number, or (config, settings) -> number. Default: the setting.
+    resumable: after a crash or a drain it goes on at its last commit; else it is ``failed`` ("interrupted").
+    settle: (job, batch, config) finds out what became of a batch left open. Without it, a batch open at a crash
+        runs again: at least once.
+    result: (job, ledger items) -> the result's entries that are put together when asked for.
+    check: (config, settings) raises InvalidFields for limits that come from settings.
+    admit: (transaction, job id, config, options) looks at the store in the transaction that writes the job, and may
+        raise NotFound, Conflict or InvalidFields.
+    """
+
+    def register(
+        run: Callable[[JobContext, Config], JsonDict | None],
+    ) -> Callable[[JobContext, Config], JsonDict | None]:
+        _refuse_reserved(name, config)
+        known = _registry.get(name)
+        if known is not None and known.run.__module__ != run.__module__:
+            raise ValueError(f"two workflows are called {name!r}: in {known.run.__module__} and {run.__module__}")
+        _registry[name] = Workflow(name, run, config, **arguments)
+        return run
+
+    return register
+
+
+def find_workflow(name: str) -> Workflow | None:
+    return _registry.get(name)
+
+
+def workflow_names() -> list[str]:
+    return sorted(_registry)
+
+
+def load_workflows(modules: Sequence[str]) -> None:
+    """Imports the modules that define types: the runner's own, installed ones, and those of RUNNER_WORKFLOWS."""
+    importlib.import_module("runner.workflows")
+    for entry in entry_points(group=ENTRY_POINTS):
+        entry.load()
+    for module in modules:
+        importlib.import_module(module)
+
+
+def _refuse_reserved(name: str, config: type[JobConfig]) -> None:
+    wire_names = {field.alias or python_name for python_name, field in config.model_fields.items()}
+    if taken := sorted(wire_names & START_OPTIONS):
+        raise ValueError(f"workflow {name!r}: {', '.join(taken)} is a start option and may not be a config field")
