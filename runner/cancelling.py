@@ -20,17 +20,26 @@ log = logging.getLogger(__name__)
 
 
 class Canceller:
-    """``stop``: (job id, grace seconds) raises the flag of the job's run, if it has one here."""
+    """``stop``: (job id, grace seconds) raises the flag of the job's run, if it has one here.
 
-    def __init__(self, store: Store, settings: Settings, clock: Clock, stop: Callable[[str, float], bool]) -> None:
-        self._store, self._settings, self._clock, self._stop = store, settings, clock, stop
+    ``job_here``: a job with a run here, for when the store cannot even be read.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        clock: Clock,
+        stop: Callable[[str, float], bool],
+        job_here: Callable[[str], Job | None],
+    ) -> None:
+        self._store, self._settings, self._clock, self._stop, self._job_here = store, settings, clock, stop, job_here
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._journal = CancelJournal(settings.home / "cancels.journal")
 
     def cancel(self, job_id: str, by: str, reason: str | None) -> Job:
         """Raises JobNotFound, JobFinished, StoppingUnrecorded."""
-        with self._store.read() as tx:
-            job = JobRows(tx).get(job_id)
+        job = self._find(job_id)
         if job.status is JobStatus.CANCELLED:
             return job
         if not job.is_live:
@@ -51,12 +60,25 @@ class Canceller:
             raise JobFinished(job.status)
         return job
 
+    def _find(self, job_id: str) -> Job:
+        try:
+            with self._store.read() as tx:
+                return JobRows(tx).get(job_id)
+        except StoreUnavailable:
+            if (job := self._job_here(job_id)) is None:
+                raise
+            return job
+
     def grace_of(self, job: Job) -> float:
-        """Seconds between a cancel of this job and SIGTERM."""
+        """Seconds between a cancel of this job and SIGTERM. A config that its type no longer takes stops no cancel."""
         workflow = find_workflow(job.type)
         if workflow is None:
             return self._settings.grace_seconds
-        return workflow.grace(workflow.config.model_validate(job.config), self._settings)
+        try:
+            return workflow.grace(workflow.config.from_wire(job.config), self._settings)
+        except Exception:
+            log.exception("The grace period of %s cannot be told", job.id)
+            return self._settings.grace_seconds
 
     def _unrecorded(self, cancel: JournalledCancel, grace: float) -> StoppingUnrecorded:
         kept = self._journal.add(cancel)

@@ -81,31 +81,32 @@ def _work(handed: JsonDict, control: Connection, flag: AbortFlag, shared: Any) -
     live = LiveLine(shared, run.job_id)
     seen = _once(lambda: _say(control, {"seen": clock.now_ms()}))
     job = JobContext(run, ledger, flag, settings, show=live.show, on_seen=seen)
-    _say(control, {"ended": _end_of(job, settings)})
+    _say(control, _end_of(job, settings))
 
 
-def _end_of(job: JobContext, settings: Settings) -> str:
-    """Runs the job and writes its end; what is returned is only for the server's log."""
+def _end_of(job: JobContext, settings: Settings) -> JsonDict:
+    """Runs the job and writes its end, except for a failure while it is being stopped: that is left to the server,
+    which alone knows of a cancel that the store could not take yet.
+    """
+    is_run = job.run.mode != "settle"
     try:
         _perform(job, settings)
-        if job.run.mode == "settle":
-            return "settled"
-        return "completed" if job.ledger.complete(job.state) else "stopped"
+        return {"ended": ("completed" if job.ledger.complete(job.state) else "stopped") if is_run else "settled"}
     except JobStopped:
-        return "stopped"
+        return {"ended": "stopped"}
     except RunSuperseded as error:
         log.warning("%s", error)
-        return "superseded"
+        return {"ended": "superseded"}
     except BaseException as error:  # whatever a workflow raises is the end of its job, SystemExit too
         log.exception("Job %s failed", job.id)
-        if job.run.mode != "settle":
+        if is_run and not job.is_stopping:
             job.ledger.fail(_in_words(error))
-        return "failed"
+        return {"ended": "failed"} | ({"error": _in_words(error)} if is_run else {})
 
 
 def _perform(job: JobContext, settings: Settings) -> None:
     workflow = _workflow(job.run.type, settings)
-    config: JobConfig = workflow.config.model_validate(job.run.config)
+    config: JobConfig = workflow.config.from_wire(job.run.config)
     settle = workflow.settle
     if settle is not None:
         job.settle_with(lambda batch: settle(job, batch, config))
@@ -114,6 +115,8 @@ def _perform(job: JobContext, settings: Settings) -> None:
     if job.run.mode == "settle":
         return
     returned = workflow.run(job, config)
+    if job.was_stopped:
+        raise JobStopped(job.id)  # the workflow has swallowed it: else a drained job would be completed half done
     job.close_batch()
     job.result.update(_checked(returned))
 
@@ -132,14 +135,20 @@ def _checked(returned: object) -> JsonDict:
         return {}
     if not isinstance(returned, dict):
         raise TypeError(f"a workflow returns a dict or None, not {type(returned).__name__}")
-    json.dumps(returned)
+    json.dumps(returned, allow_nan=False)
     return returned
 
 
 def _in_words(error: BaseException) -> str:
+    """For people, and fit for any database: half a character or a NUL in it must not cost the job its end."""
+    error = getattr(error, "orig", None) or error  # without the statement and its parameters
+    try:
+        said = str(error)
+    except Exception:
+        said = ""
     plain = type(error).__module__.startswith("runner.")
-    text = str(error) if plain and str(error) else f"{type(error).__name__}: {error}"
-    return text[:_LONGEST_ERROR]
+    text = said if plain and said else f"{type(error).__name__}: {said}"
+    return text[:_LONGEST_ERROR].replace("\0", "").encode(errors="replace").decode()
 
 
 def _once(act: Callable[[], None]) -> Callable[[], None]:

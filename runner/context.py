@@ -65,6 +65,7 @@ class JobContext:
         self.settings = settings
         self.clock: Clock = ledger.clock
         self.state = RunState(Progress.from_json(run.progress), dict(run.result), run.position)
+        self.was_stopped = False
         self._flag = flag
         self._show = show
         self._on_seen = on_seen
@@ -121,8 +122,14 @@ class JobContext:
         while (left := at_ms - self.clock.now_ms()) > 0:
             self.sleep(min(left / 1000, 60.0))
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the flag is set; a question for those who do not stop here."""
+        return self._flag.is_set()
+
     def stopped(self) -> JobStopped:
         """The exception to raise where the job must stop; says so to the server."""
+        self.was_stopped = True
         self._on_seen()
         return JobStopped(self.run.job_id)
 
@@ -189,7 +196,7 @@ class JobContext:
         if total is not None:
             done = self.state.progress.processed if callable(source) else 0
             self.report(total=done + total)
-        self._wait_out_delay(delay_ms)
+        self._wait_out_delay(delay_ms, walk)
         while True:
             self.checkpoint()
             items = self.patiently(lambda: walk.take(size))
@@ -250,9 +257,9 @@ class JobContext:
         self._seq += 1
         return self._seq
 
-    def _wait_out_delay(self, delay_ms: int) -> None:
-        if self.run.is_first or not delay_ms:
+    def _wait_out_delay(self, delay_ms: int, walk: Source[Any]) -> None:
+        if self.run.is_first or not delay_ms or not self.patiently(walk.has_more):
             return
-        last = self.patiently(self.ledger.last_call_at)
+        last = self.patiently(self.ledger.last_commit_at)
         if last is not None:
             self.sleep(max(0, min(delay_ms, last + delay_ms - self.clock.now_ms())) / 1000)

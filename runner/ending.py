@@ -37,6 +37,7 @@ class Next(StrEnum):
 class RunEnd:
     """How a run ended. ``ended``: what its process said last, None if it said nothing; ``words``: how it died.
 
+    ``error``: of a job that failed while it was being stopped, and left its end to us.
     ``server_died``: it ended because the server did, which is not held against the job.
     """
 
@@ -47,6 +48,7 @@ class RunEnd:
     ended: str | None
     words: str
     containment: str
+    error: str | None = None
     draining: bool = False
     server_died: bool = False
 
@@ -65,19 +67,23 @@ def conclude(tx: Transaction, end: RunEnd) -> Conclusion:
     job = rows.get(end.job_id, archived=True)
     if job.epoch != end.epoch or not job.is_claimed:
         return Conclusion(Next.SUPERSEDED, job)
-    CancelRows(tx).proved(job.id, job.epoch, end.containment)
+    if job.cancellation is not None:
+        CancelRows(tx).proved(job.id, job.epoch, end.containment)
     workflow = find_workflow(job.type)
     if job.is_live:
         following = _go_on(tx, job, workflow, end)
         if following is not None:
             return following
-    following = _settle_or_release(tx, job, workflow, end)
-    return Conclusion(following.next, rows.get(job.id, archived=True))
+        job = rows.get(end.job_id, archived=True)
+    return _settle_or_release(tx, job, workflow, end)
 
 
 def _go_on(tx: Transaction, job: Job, workflow: Workflow | None, end: RunEnd) -> Conclusion | None:
     """For a job without an end: another run, or (None) an end that is written now."""
     resumable = workflow is not None and workflow.resumable
+    if end.error is not None:
+        _fail(tx, job, end.error)
+        return None
     if end.draining or job.stop_reason is StopReason.DRAIN:
         if end.acknowledged and not resumable:
             _fail(tx, job, "interrupted: the server went down while it ran")

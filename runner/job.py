@@ -93,7 +93,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """One process, told apart from a later one with the same pid. ``start_ticks``: clock ticks from boot to its start."""
+    """One process, told apart from a later one with its pid. ``start_ticks``: clock ticks from boot to its start."""
 
     pid: int
     start_ticks: int
@@ -154,6 +154,11 @@ class Job:
     @property
     def is_live(self) -> bool:
         return self.status in LIVE
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it may be claimed, as soon as a slot and its lock are free."""
+        return self.status is JobStatus.PENDING and self.claimed_at is None
 
     @property
     def is_claimed(self) -> bool:

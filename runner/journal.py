@@ -37,7 +37,7 @@ class CancelJournal:
             self._pending.append(cancel)
             try:
                 with self._path.open("a") as file:
-                    file.write(json.dumps(asdict(cancel)) + "\n")
+                    file.write("\n" + json.dumps(asdict(cancel)) + "\n")  # a torn line before it stays by itself
                     file.flush()
                     os.fsync(file.fileno())
             except OSError:

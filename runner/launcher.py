@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from runner.clock import Clock
 from runner.context import Run
+from runner.errors import StoreUnavailable
 from runner.job import Job, JsonDict
 from runner.process import JobProcess
 from runner.running import Running
@@ -17,6 +19,9 @@ from runner.settings import Settings
 from runner.standby import StandbyPool
 from runner.store import Store
 from runner.stores.jobs import JobRows
+from runner.stores.runs import RunRows
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -89,7 +94,11 @@ class Launcher:
             self._wake()
 
     def launch_waiting(self) -> None:
-        """Launches what is due and has a process now. Called by the loop."""
+        """Launches what is due and has a process now. Called by the loop. What waits when no more runs are begun
+        keeps its claim, for the next start.
+        """
+        if self.closed:
+            return
         now = self._clock.boot_seconds()
         for _ in range(len(self._waiting)):
             item = self._waiting.popleft()
@@ -99,34 +108,52 @@ class Launcher:
             else:
                 self._bind_and_send(item, process)
 
+    def hurry(self, job_id: str) -> None:
+        """A launch that waits for its time waits no longer: its job is to be stopped."""
+        for item in tuple(self._waiting):
+            if item.job.id == job_id:
+                item.not_before = 0.0
+
     def next_at(self) -> list[float]:
-        """When a launch that waits for its time is due, in boot seconds."""
-        return [item.not_before for item in self._waiting if item.not_before]
+        """When a launch that waits for its time is due, in boot seconds; one that is due waits to be woken."""
+        now = self._clock.boot_seconds()
+        return [item.not_before for item in tuple(self._waiting) if item.not_before > now]
 
     def missing_processes(self) -> int:
         """How many launches wait for nothing but a process."""
         now = self._clock.boot_seconds()
-        return sum(item.not_before <= now for item in self._waiting)
+        return sum(item.not_before <= now for item in tuple(self._waiting))
 
     def _bind_and_send(self, item: Launch, process: JobProcess) -> None:
         """Binds the process, reads the row once more, then sends: a cancel finds either the row or the process."""
-        job = item.job
-        run = Running(job.id, job.type, job.epoch, item.mode, process, self._clock)
+        run = Running(item.job, item.mode, process, self._clock)
         with self.lock:
-            self.running[job.id] = run
+            self.running[run.job_id] = run
+            may_begin = not self.closed
         self.fresh.append(run)
-        if item.mode == "settle" or self._may_go(job):
+        if may_begin and self._bound(item, process):
             with contextlib.suppress(OSError):
-                process.hand_over(_run_of(job, item.mode), self._for_job)
+                process.hand_over(_run_of(item.job, item.mode), self._for_job)
                 run.handed_over = True
         if not run.handed_over:
-            process.dismiss()
+            run.send_away()
         self._wake()
 
-    def _may_go(self, job: Job) -> bool:
-        with self._store.read() as tx:
-            now = JobRows(tx).get(job.id)
-        return now.epoch == job.epoch and now.stop_reason is None and now.is_live
+    def _bound(self, item: Launch, process: JobProcess) -> bool:
+        """Writes down which process has the run, where its claim did not; and whether the run may still begin.
+
+        A store that does not answer means no: the process goes, and another has the job when the store is back.
+        """
+        job = item.job
+        try:
+            with self._store.read() if item.process is process else self._store.write() as tx:
+                if item.process is not process:
+                    RunRows(tx).bind(job.id, job.epoch, process.identity)
+                now = JobRows(tx).get(job.id, archived=True)
+        except StoreUnavailable as error:
+            log.warning("%s", error)
+            return False
+        return now.epoch == job.epoch and (item.mode == "settle" or (now.stop_reason is None and now.is_live))
 
 
 def _run_of(job: Job, mode: str) -> Run:

@@ -67,7 +67,7 @@ class Ledger:
 
     def withdraw(self, seq: int) -> None:
         """Takes an intent back of which it is certain that nothing was sent."""
-        self._insist(lambda tx: BatchRows(tx, self.job_id).withdraw(seq))
+        self._insist(lambda tx: self._fenced(tx).withdraw(seq))
 
     def commit(self, seq: int | None, state: RunState, book: Booking | None, advance: Callable[[int], Progress]) -> int:
         """One transaction: outcomes, whatever ``book`` writes, progress, result and position.
@@ -103,11 +103,11 @@ class Ledger:
 
     def give_up(self, batch: OpenBatch) -> None:
         """Closes a batch of a type that cannot settle it: its items run again, at least once in all."""
-        self._insist(lambda tx: BatchRows(tx, self.job_id).give_up(batch))
+        self._insist(lambda tx: self._fenced(tx).give_up(batch))
 
-    def last_call_at(self) -> int | None:
+    def last_commit_at(self) -> int | None:
         with self.store.read() as tx:
-            return BatchRows(tx, self.job_id).last_call_at()
+            return BatchRows(tx, self.job_id).last_commit_at()
 
     def last_seq(self) -> int:
         with self.store.read() as tx:
@@ -115,6 +115,11 @@ class Ledger:
 
     def say_waiting(self, waiting: JsonDict | None) -> None:
         self._insist(lambda tx: RunRows(tx).wait(self.job_id, self.epoch, waiting))
+
+    def _fenced(self, tx: Transaction) -> BatchRows:
+        rows = BatchRows(tx, self.job_id)
+        rows.fence(self.epoch)
+        return rows
 
     def _open_items(self, tx: Transaction, seq: int | None) -> int:
         if seq is None:

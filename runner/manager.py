@@ -61,7 +61,7 @@ class JobManager:
         self._dispatcher = LocalDispatcher(
             self.store, self._supervisor.launcher, self.clock, self.node, self._supervisor.wake
         )
-        self._canceller = Canceller(self.store, settings, self.clock, self._supervisor.stop)
+        self._canceller = Canceller(self.store, settings, self.clock, self._supervisor.stop, self._supervisor.job_of)
         self._results = Results(self.store)
         self.draining = False
 
@@ -204,17 +204,21 @@ class JobManager:
         """
         self.draining = True
         self._supervisor.drain()
-        runs = self._supervisor.running_ids()
-        for job_id in runs:
+        for job_id in self._supervisor.running_ids():
             self._stop_for_drain(job_id)
         while not (self._supervisor.is_idle() or done.wait(0.02)):
             pass
         return self._supervisor.forced
 
     def _stop_for_drain(self, job_id: str) -> None:
-        with self.store.write() as tx:
-            RunRows(tx).request_stop(job_id, StopReason.DRAIN)
-            job = JobRows(tx).get(job_id, archived=True)
+        job = self._supervisor.job_of(job_id)
+        if job is None:
+            return
+        try:
+            with self.store.write() as tx:
+                RunRows(tx).request_stop(job_id, StopReason.DRAIN)
+        except StoreUnavailable as error:
+            log.warning("Job %s is stopped unrecorded: %s", job_id, error)
         self._supervisor.stop(job_id, self._canceller.grace_of(job))
 
     def close(self) -> None:

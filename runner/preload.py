@@ -12,11 +12,14 @@ import signal
 
 from runner.process import PRELOAD_WORKFLOWS
 from runner.tree import become_subreaper
+from runner.warm import warm_up
 from runner.workflow import load_workflows
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 become_subreaper()
 with contextlib.suppress(Exception):
     load_workflows([name for name in os.environ.get(PRELOAD_WORKFLOWS, "").split(",") if name])
+with contextlib.suppress(Exception):
+    warm_up()
 gc.collect()
 gc.freeze()  # else the first collection in each child copies every page it touches: 3 MB becomes 23

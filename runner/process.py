@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing.process
 import os
 import resource
 import signal
 from collections.abc import Iterator, Sequence
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from runner import child
@@ -40,6 +42,7 @@ class JobProcess:
         arguments = (theirs, self.bell.flag, shared)
         self._process = context.Process(target=child.main, args=arguments, name="job", daemon=False)
         self._process.start()
+        _leave_to_us(self._process)
         theirs.close()
         self.bell.forget_child_end()
         self.adopter: int | None = None
@@ -84,14 +87,19 @@ class JobProcess:
         if code is None or code == 255:
             return "its process is gone"
         if code < 0:
-            return f"its process was killed by {signal.Signals(-code).name}"
+            return f"its process was killed by {_signal_name(-code)}"
         return f"its process exited with code {code} without an end"
 
     def tree(self, job_id: str) -> JobTree:
         return JobTree(self.identity, job_id, self.bell.marker, self.adopter, _ours)
 
+    def send_away(self) -> None:
+        """Tells a process that there will be no job. Its pipe stays open: the loop still listens to it."""
+        with contextlib.suppress(OSError):
+            self.control.send_bytes(b"null")
+
     def dismiss(self) -> None:
-        """Ends a process that has no job: it exits when its control pipe closes."""
+        """Ends a process that has no job and is not watched: it exits when its control pipe closes."""
         self.control.close()
         self.bell.close()
 
@@ -104,6 +112,30 @@ class JobProcess:
         _ours.discard(self.identity.pid)
         with contextlib.suppress(ValueError):
             self._process.close()
+
+
+def also_ours(pid: int | None) -> None:
+    """A child of the fork server that is no job's orphan."""
+    if pid is not None:
+        _ours.add(pid)
+
+
+def _leave_to_us(process: BaseProcess) -> None:
+    """Takes it off multiprocessing's own list.
+
+    Each start polls whatever is on that list, from the thread that starts. Two threads that poll one process at the
+    same time lose its exit code, or read from a descriptor that is something else by now. And at its exit the server
+    would wait for every job on it.
+    """
+    getattr(multiprocessing.process, "_children", set()).discard(process)
+
+
+def _signal_name(number: int) -> str:
+    """Real-time signals have no names of their own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def raise_file_limit() -> int:

@@ -25,7 +25,11 @@ def record(store: Store, runs: Iterable[Running]) -> None:
 
 
 def _tell(tx: Transaction, run: Running, kind: str, at: int) -> None:
-    if kind == "ack":
+    if kind == "ack" and run.mode == "settle":
+        RunRows(tx).settling(run.job_id, run.epoch, run.process.identity)
+    elif run.mode == "settle":
+        return  # the receipts of the cancel are those of the run it ended
+    elif kind == "ack":
         RunRows(tx).acknowledge(run.job_id, run.epoch, run.process.identity, at)
     elif kind == "seen":
         CancelRows(tx).seen(run.job_id, run.epoch, at)

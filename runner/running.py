@@ -8,38 +8,46 @@ from dataclasses import dataclass, field
 
 from runner.clock import Clock
 from runner.ending import RunEnd
-from runner.job import JsonDict, Phase, ProcessIdentity
+from runner.job import Job, JsonDict, Phase
 from runner.process import JobProcess
 from runner.stop import Act, Ladder, at_kill, begin, step
 from runner.tree import containment, name_of
 
 _DYING_SECONDS, _LOOK_SECONDS = 0.002, 0.2
+_AWAY_SECONDS = 1.0
 AFTER_END_SECONDS = 5.0
 """How long a process may take to exit after its job has ended."""
 
 
 @dataclass
 class Running:
-    """What is known of the run here; what must outlive the server is in the store.
+    """What is known of the run here; what must outlive the server is in the store. ``job``: as it was launched.
 
     ``exited``: its sentinel has fired; whether it is gone is another question. ``look_at``: when to ask that next.
     ``unrecorded``: what the store has still to be told: (kind, time). Times of the ladder are boot seconds.
     """
 
-    job_id: str
-    type: str
-    epoch: int
+    job: Job
     mode: str
     process: JobProcess
     clock: Clock
     handed_over: bool = False
     acknowledged: bool = False
     ended: str | None = None
+    error: str | None = None
     ladder: Ladder | None = None
     exited: bool = False
     look_at: float = 0.0
     unrecorded: list[tuple[str, int]] = field(default_factory=list)
     signals: list[JsonDict] = field(default_factory=list)
+
+    @property
+    def job_id(self) -> str:
+        return self.job.id
+
+    @property
+    def epoch(self) -> int:
+        return self.job.epoch
 
     def listen(self) -> None:
         """Takes in what the process has said."""
@@ -50,8 +58,13 @@ class Running:
             elif "seen" in message:
                 self.unrecorded.append(("seen", message["seen"]))
             elif "ended" in message:
-                self.ended = message["ended"]
+                self.ended, self.error = message["ended"], message.get("error")
                 self.ladder = self.ladder or begin(self.clock.boot_seconds(), AFTER_END_SECONDS, AFTER_END_SECONDS)
+
+    def send_away(self) -> None:
+        """The process does not get the job after all; it ends by itself, or is ended."""
+        self.process.send_away()
+        self.ladder = self.ladder or begin(self.clock.boot_seconds(), _AWAY_SECONDS, _AWAY_SECONDS)
 
     def stop(self, grace: float, terminate: float) -> None:
         """Raises the flag and begins the ladder; a ladder that has begun goes on as it is."""
@@ -87,7 +100,8 @@ class Running:
 
     def survivors(self) -> list[JsonDict]:
         """Who of its tree lives."""
-        return [{"pid": member.pid, "name": name_of(member.pid)} for member in self._members()]
+        members = self.process.tree(self.job_id).members()
+        return [{"pid": member.pid, "name": name_of(member.pid)} for member in members]
 
     def is_gone(self) -> bool:
         """Whether the whole tree is proved empty. What the process left behind is killed first."""
@@ -95,15 +109,12 @@ class Running:
         if self.process.is_alive():
             self.look_at = now + _LOOK_SECONDS  # the sentinel fired because the fork server died
             return False
-        if not self._members():
+        if self.process.tree(self.job_id).is_empty():
             return True
         if self.ladder is None or self.ladder.phase not in (Phase.KILLING, Phase.UNCONFIRMED):
             self.ladder = at_kill(now)
         self.look_at = now + (_LOOK_SECONDS if self.ladder.phase is Phase.UNCONFIRMED else _DYING_SECONDS)
         return False
-
-    def _members(self) -> list[ProcessIdentity]:
-        return self.process.tree(self.job_id).members()
 
     def next_at(self) -> Iterator[float]:
         """When something is due, in boot seconds; 0 for what is due already."""
@@ -124,5 +135,6 @@ class Running:
             self.ended,
             words,
             containment(),
+            error=self.error,
             draining=draining,
         )

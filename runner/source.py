@@ -28,17 +28,17 @@ class CountedSource(Generic[Item]):
     def __init__(self, items: Iterable[Item], position: Any) -> None:
         self.position = int(position or 0)
         self._rest: Iterator[Item] = islice(items, self.position, None)
+        self._ahead: list[Item] = []
 
     def take(self, size: int) -> Sequence[Item]:
-        taken = list(islice(self._rest, size))
+        taken = list(islice(chain(self._ahead, self._rest), size))
+        self._ahead = []
         self.position += len(taken)
         return taken
 
     def has_more(self) -> bool:
-        for item in self._rest:
-            self._rest = chain([item], self._rest)
-            return True
-        return False
+        self._ahead = self._ahead or list(islice(self._rest, 1))
+        return bool(self._ahead)
 
 
 class KeyedSource(Generic[Item]):

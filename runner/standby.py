@@ -24,6 +24,7 @@ class StandbyPool:
         self._size = size
         self._on_ready = on_ready
         self._idle: deque[JobProcess] = deque()
+        self._dismissed: list[JobProcess] = []
         self._wanted = 0
         self._over = False
         self._change = threading.Condition()
@@ -51,8 +52,8 @@ class StandbyPool:
 
     def put_back(self, process: JobProcess) -> None:
         """A process that was taken and not used."""
-        with self._change:
-            self._idle.appendleft(process)
+        if not self._add(process, first=True):
+            process.dismiss()
 
     def pids(self) -> list[int]:
         with self._change:
@@ -64,6 +65,7 @@ class StandbyPool:
             self._over = True
             idle, self._idle = list(self._idle), deque()
             self._change.notify()
+        self._dismissed += idle  # held: who is being born still needs what it was given
         for process in idle:
             process.dismiss()
 
@@ -71,12 +73,13 @@ class StandbyPool:
         while self._wait_for_need():
             try:
                 process = self._start_process()
-            except OSError as error:
-                log.error("Cannot start a process: %s; trying again", error)
+            except Exception as error:  # a fork server that dies meanwhile is no OSError, and there is no other thread
+                log.error("Cannot start a process: %r; trying again", error)
                 with self._change:
                     self._change.wait(_AFTER_FAILURE_SECONDS)
                 continue
             if not self._add(process):
+                self._dismissed.append(process)
                 process.dismiss()
                 return
             self._on_ready()
@@ -86,9 +89,9 @@ class StandbyPool:
             self._change.wait_for(lambda: self._over or len(self._idle) < max(self._size, self._wanted))
             return not self._over
 
-    def _add(self, process: JobProcess) -> bool:
+    def _add(self, process: JobProcess, *, first: bool = False) -> bool:
         with self._change:
             if self._over:
                 return False
-            self._idle.append(process)
+            self._idle.insert(0 if first else len(self._idle), process)
             return True

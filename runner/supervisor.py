@@ -20,7 +20,7 @@ from runner.errors import StoreUnavailable
 from runner.job import Job
 from runner.launcher import Launcher
 from runner.live import LiveProgress
-from runner.process import JobProcess
+from runner.process import JobProcess, also_ours
 from runner.records import record
 from runner.running import Running
 from runner.settings import Settings
@@ -62,7 +62,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._bell_out, self._bell_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._bell_out, selectors.EVENT_READ)
-        self._over = False
+        self._over = self._warned = False
         self.draining = False
         self.forced = 0  # runs that did not end by themselves
         self.beat_at = clock.boot_seconds()
@@ -70,6 +70,7 @@ class Supervisor:
 
     def start(self) -> None:
         self.live.start(wanted=lambda: bool(self.launcher.running))
+        also_ours(self.live.pid)
         self._pool.start()
         self._thread.start()
 
@@ -86,19 +87,27 @@ class Supervisor:
         """Raises the flag of a job's run and begins its ladder; False when it has no process here. From any thread."""
         with self.launcher.lock:
             run = self.launcher.running.get(job_id)
-            if run is None or run.mode == "settle":
-                return False
-            run.stop(grace, self._settings.terminate_seconds)
+            if run is not None and run.mode != "settle":
+                run.stop(grace, self._settings.terminate_seconds)
+            else:
+                self.launcher.hurry(job_id)
         self.wake()
-        return True
+        return run is not None
 
     def drain(self) -> None:
         """No run begins from here on. Settling is cut short: the next start takes it up again."""
-        self.draining = self.launcher.closed = True
+        with self.launcher.lock:  # whoever is bound from here on is not handed its job
+            self.draining = self.launcher.closed = True
         for run in self._all():
             if run.mode == "settle":
                 run.stop(0.0, self._settings.terminate_seconds)
         self.wake()
+
+    def job_of(self, job_id: str) -> Job | None:
+        """A job that has a run here, as it was launched; the store need not answer."""
+        with self.launcher.lock:
+            run = self.launcher.running.get(job_id)
+        return run.job if run is not None and run.mode != "settle" else None
 
     def running_ids(self) -> list[str]:
         return [run.job_id for run in self._all() if run.mode != "settle"]
@@ -113,6 +122,8 @@ class Supervisor:
         self._thread.join(5.0)
         self._pool.close()
         self.live.close()
+        if not self._thread.is_alive():
+            self._selector.close()
 
     def _loop(self) -> None:
         while not self._over:
@@ -162,6 +173,9 @@ class Supervisor:
         if fd == run.process.sentinel:
             run.exited = True
         run.listen()
+        if run.process.preloaded is False and not self._warned:
+            self._warned = True
+            log.error("The fork server could not load runner.preload: every start is tens of times slower")
         if run.exited or run.process.hung_up:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(fd)
@@ -191,7 +205,7 @@ class Supervisor:
 
     def _let_go(self, run: Running) -> None:
         for end in (run.process.sentinel, run.process.control):
-            with contextlib.suppress(KeyError, ValueError):
+            with contextlib.suppress(KeyError, ValueError, OSError):
                 self._selector.unregister(end)
         with self.launcher.lock:
             if self.launcher.running.get(run.job_id) is run:

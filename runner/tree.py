@@ -102,6 +102,20 @@ class JobTree:
                     found[member] = identity
         return list(found.values())
 
+    def is_empty(self) -> bool:
+        """Whether nobody of the job lives.
+
+        A process that forks its successor and exits can slip through a look. So one look counts only if nobody came or
+        went meanwhile among those who could be the job's.
+        """
+        for _ in range(_PASSES):
+            before = self._strangers()
+            if self.members():
+                return False
+            if self._strangers() == before:
+                return True
+        return False
+
     def signal_all(self, number: int) -> list[int]:
         """Signals every member once; returns the pids that got it."""
         return [member.pid for member in self.members() if send_signal(member, number, self.root.boot_id)]
@@ -125,11 +139,15 @@ class JobTree:
 
     def _orphans(self) -> Iterator[int]:
         """Children of the fork server that carry this job's mark."""
-        if self.adopter is None or not _ON_LINUX:
-            return
-        for pid in _children(self.adopter):
-            if pid not in self.known and pid != self.root.pid and carries_mark(pid, self.job_id, self.marker):
+        for pid in self._strangers():
+            if carries_mark(pid, self.job_id, self.marker):
                 yield pid
+
+    def _strangers(self) -> set[int]:
+        """Children of the fork server that were not started for a job."""
+        if self.adopter is None or not _ON_LINUX:
+            return set()
+        return set(_children(self.adopter)) - self.known - {self.root.pid}
 
 
 def descendants(pid: int) -> Iterator[int]:

@@ -12,10 +12,11 @@ def reindex(job: JobContext, config: ReindexConfig) -> None:
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -48,6 +49,11 @@ class JobConfig(BaseModel):
     def on_wire(self) -> JsonDict:
         """The config as the client sees it: camelCase, absent values absent."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @classmethod
+    def from_wire(cls, data: JsonDict) -> Self:
+        """The config again; as JSON, since only there does a strict model take a text for a time, a list for a set."""
+        return cls.model_validate_json(json.dumps(data))
 
 
 class JobStopped(BaseException):

@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runner.opening",),
     ("runner.groups", "runner.groups.*"),
     ("runner.workflows", "runner.workflows.*"),
-    ("runner.live", "runner.child", "runner.process", "runner.preload", "runner.standby"),
+    ("runner.live", "runner.child", "runner.process", "runner.preload", "runner.warm", "runner.standby"),
     ("runner.ending", "runner.running", "runner.records", "runner.launcher", "runner.results"),
     ("runner.supervisor",),
     ("runner.dispatcher", "runner.dispatchers", "runner.dispatchers.*", "runner.cancelling"),

@@ -44,12 +44,14 @@ class LocalDispatcher:
         except BaseException:
             if slot is not None:
                 self._launcher.give_back(slot)
+                self.wake()
             raise
         if job is not None:
             self._launcher.launch(job, slot=slot)
-        elif slot is not None:
+            return job_id
+        if slot is not None:
             self._launcher.give_back(slot)
-            self.wake()
+        self.wake()  # without a slot too: one may have become free while the job was being written
         return job_id
 
     def dispatch(self) -> None:
@@ -58,17 +60,18 @@ class LocalDispatcher:
             if slot is None:
                 return
             self._look.clear()
-            job = None
             try:
                 with self._store.write() as tx:
                     job = RunRows(tx).claim_next(self._node, slot.process.identity if slot.process else None)
-            finally:
-                if job is None:
-                    self._launcher.give_back(slot)
+            except BaseException:
+                self._launcher.give_back(slot)
+                self._look.set()
+                raise
             if job is None:
+                self._launcher.give_back(slot)
                 return
-            self._launcher.launch(job, slot=slot)
             self._look.set()
+            self._launcher.launch(job, slot=slot)
 
     def recover(self) -> None:
         with self._store.read() as tx:

@@ -193,9 +193,7 @@ class _Chat:
         tally = tallies.get(name)
         if tally is None:
             if len(self._authors) + len(self._quoted) >= MAX_NAMES:
-                raise ExportError(
-                    f"The file has more than {MAX_NAMES:,} different names, so it is no chat of a group."
-                )
+                raise ExportError(f"The file has more than {MAX_NAMES:,} different names, so it is no chat of a group.")
             tally = tallies[name] = _Tally()
         return tally
 

@@ -28,15 +28,11 @@ class DateOrderOpen(ExportError):
     `orders` are the possible ones; `line` and `example` are number and stamp of a line they differ on.
     """
 
-    def __init__(
-        self, orders: tuple[DateOrder, ...], line: int, example: str, dates: tuple[date, ...]
-    ) -> None:
+    def __init__(self, orders: tuple[DateOrder, ...], line: int, example: str, dates: tuple[date, ...]) -> None:
         self.orders = orders
         self.line = line
         self.example = example
-        readings = " or ".join(
-            f"{day.isoformat()} ({order})" for order, day in zip(orders, dates, strict=True)
-        )
+        readings = " or ".join(f"{day.isoformat()} ({order})" for order, day in zip(orders, dates, strict=True))
         ways = " or ".join(f"--date-order {order}" for order in orders)
         super().__init__(f'Line {line}, "{example}", could be {readings}. Look at the chat and pass {ways}.')
 
@@ -159,9 +155,7 @@ class DateJudge:
 
     def open_question(self, orders: tuple[DateOrder, ...]) -> DateOrderOpen:
         """The error that asks for one of `orders`, which must differ on some line read."""
-        line, stamp, dates = next(
-            self._examples[pair] for pair in combinations(orders, 2) if pair in self._examples
-        )
+        line, stamp, dates = next(self._examples[pair] for pair in combinations(orders, 2) if pair in self._examples)
         return DateOrderOpen(orders, line, stamp, tuple(dates[order] for order in orders))
 
 

@@ -37,9 +37,7 @@ _STAMPS: Final = (
 )
 _SHAPES: Final[dict[Form, tuple[re.Pattern[str], ...]]] = {
     "bracket": tuple(re.compile(rf"\[(?P<stamp>{stamp}) ?\](?P<rest>.*)", re.DOTALL) for stamp in _STAMPS),
-    "dash": tuple(
-        re.compile(rf"(?P<stamp>{stamp}) [\u2013-](?P<rest>$| .*)", re.DOTALL) for stamp in _STAMPS
-    ),
+    "dash": tuple(re.compile(rf"(?P<stamp>{stamp}) [\u2013-](?P<rest>$| .*)", re.DOTALL) for stamp in _STAMPS),
 }
 
 _SEPARATOR: Final = re.compile(r":(?= |$)")
@@ -104,9 +102,7 @@ def _fold(word: str) -> str:
 
 def _is_connective(raw: str, word: str) -> bool:
     """A short word of an alphabet between date and time, as in `12.3.2022 klo 14.08`, says nothing."""
-    return (
-        len(word) <= 4 and raw.endswith(" ") and word not in _WORDS and all(char < "\u1100" for char in word)
-    )
+    return len(word) <= 4 and raw.endswith(" ") and word not in _WORDS and all(char < "\u1100" for char in word)
 
 
 def _wall_time(hour: int, minute: int, second: int, half: int | None) -> time | None:

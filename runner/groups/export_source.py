@@ -29,9 +29,7 @@ class _ByteLines(Protocol):
     def readline(self, limit: int, /) -> bytes: ...
 
 
-def chat_lines(
-    path: Path, max_bytes: int, looks_like_chat: LooksLikeChat
-) -> Generator[tuple[int, str], None, None]:
+def chat_lines(path: Path, max_bytes: int, looks_like_chat: LooksLikeChat) -> Generator[tuple[int, str], None, None]:
     """Yield (line number from 1, start of that line without its line end) of the chat in `path`.
 
     A line longer than LINE_BYTES is cut there; its rest is still checked to be UTF-8. `max_bytes` bounds the
@@ -41,9 +39,7 @@ def chat_lines(
         with open_chat(path, max_bytes, looks_like_chat) as stream:
             yield from _split(stream, max_bytes)
     except UnicodeDecodeError as error:
-        raise ExportError(
-            f"{path.name} is not UTF-8 text. Export the chat again and do not convert it."
-        ) from error
+        raise ExportError(f"{path.name} is not UTF-8 text. Export the chat again and do not convert it.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise _damaged(path.name) from error
     except OSError as error:
@@ -67,9 +63,7 @@ def open_chat(path: Path, max_bytes: int, looks_like_chat: LooksLikeChat) -> Ite
 
 
 @contextlib.contextmanager
-def _open_member(
-    name: str, file: BinaryIO, max_bytes: int, looks_like_chat: LooksLikeChat
-) -> Iterator[_ByteLines]:
+def _open_member(name: str, file: BinaryIO, max_bytes: int, looks_like_chat: LooksLikeChat) -> Iterator[_ByteLines]:
     with _archive(name, file) as archive:
         entry = _the_chat(name, archive, looks_like_chat)
         if entry.file_size > max_bytes:
@@ -103,9 +97,7 @@ def _texts(name: str, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
         path = entry.orig_filename
         parts = path.split("/")
         if path.startswith("/") or ".." in parts or any(mark in path for mark in ("\\", "\0", ":/")):
-            raise ExportError(
-                f"{name} holds a forged path, so it may not be WhatsApp's. Unpack it and give the .txt."
-            )
+            raise ExportError(f"{name} holds a forged path, so it may not be WhatsApp's. Unpack it and give the .txt.")
         if any(part == "__MACOSX" or part.startswith(".") for part in parts) or entry.is_dir():
             continue
         if path.lower().endswith(".txt"):

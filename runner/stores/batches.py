@@ -6,18 +6,37 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from runner.clock import Deadline
 from runner.errors import LeaseOver, RunSuperseded, StopRequested
 from runner.job import JsonDict
 from runner.store import Transaction
-from runner.stores.jobs import HELD, change_job
+from runner.stores.jobs import change_job
+from runner.stores.runs import CURRENT
 from runner.stores.schema import batch_items, batches, jobs
 
 OPEN, DONE = "open", "done"
 UNKNOWN = "unknown"
+
+
+_NEXT_VERSION = jobs.c.ledger_version + 1
+_OF_JOB = batches.c.job_id == bindparam("of_job")
+_GUARDED = (
+    select(jobs.c.stop_reason, jobs.c.lease_until).where(jobs.c.id == bindparam("of_job"), *CURRENT).with_for_update()
+)
+_OPEN_BATCHES = select(batches).where(_OF_JOB, batches.c.state == OPEN).order_by(batches.c.seq)
+_OPEN_KEYS = select(batch_items.c.item_key).where(
+    batch_items.c.job_id == bindparam("of_job"), batch_items.c.seq == bindparam("of_seq"), batch_items.c.state == OPEN
+)
+_LAST_SEQ = select(func.coalesce(func.max(batches.c.seq), 0)).where(_OF_JOB)
+_BEGIN, _ADD_ITEMS = insert(batches), insert(batch_items)
+_COMMITTED = (
+    update(batches)
+    .where(_OF_JOB, batches.c.seq == bindparam("of_seq"))
+    .values(state=bindparam("new_state"), committed_at=bindparam("at"))
+)
 
 
 @dataclass(frozen=True)
@@ -54,15 +73,23 @@ class BatchRows:
         Else the lease is stretched over the call, so that nobody takes the job over in the middle of it.
         """
         now = self._tx.now
-        mine = and_(jobs.c.id == self._job_id, HELD, jobs.c.epoch == epoch)
-        row = self._run(select(jobs.c.stop_reason, jobs.c.lease_until).where(mine).with_for_update()).first()
+        row = self._run(_GUARDED, {"of_job": self._job_id, "run_epoch": epoch}).first()
         if row is None:
             raise RunSuperseded(self._job_id, epoch)
         if row.stop_reason is not None:
             raise StopRequested
         if row.lease_until <= now:
             raise LeaseOver
-        change_job(self._tx, self._job_id, lease_until=max(row.lease_until, now + call_ms))
+        self._changed(lease_until=max(row.lease_until, now + call_ms))
+
+    def fence(self, epoch: int) -> None:
+        """Refuses whatever a superseded run would still write; what an asked stop or a lost lease does not forbid."""
+        if not self._changed(*CURRENT, given={"run_epoch": epoch}):
+            raise RunSuperseded(self._job_id, epoch)
+
+    def _changed(self, *conditions: ColumnElement[bool], **values: Any) -> bool:
+        """The ledger is not as it was: whatever is put together from it is to be put together again."""
+        return change_job(self._tx, self._job_id, *conditions, ledger_version=_NEXT_VERSION, **values)
 
     def intend(
         self, seq: int, epoch: int, items: Sequence[LedgerItem], lock_key: str | None, deadline: Deadline
@@ -88,9 +115,8 @@ class BatchRows:
         self._insert(seq, [item for item in items if item.key not in known], DONE, lock_key)
         still_open = known - {item.key for item in items}
         state = OPEN if still_open else DONE
-        if not self._run(
-            update(batches).where(*self._at(batches, seq)).values(state=state, committed_at=self._tx.now)
-        ).rowcount:
+        committed = {"of_job": self._job_id, "of_seq": seq, "new_state": state, "at": self._tx.now}
+        if not self._run(_COMMITTED, committed).rowcount:
             self._begin(seq, epoch, state, len(items), committed_at=self._tx.now)
 
     def withdraw(self, seq: int) -> None:
@@ -101,22 +127,21 @@ class BatchRows:
     def give_up(self, batch: OpenBatch) -> None:
         """Nobody can find out what became of it: its items are kept as unknown for good."""
         self.book(batch.seq, batch.epoch, [LedgerItem(item.key, UNKNOWN, item.data) for item in batch.items], None)
+        self._changed()
 
     def last_seq(self) -> int:
-        last = select(func.coalesce(func.max(batches.c.seq), 0)).where(batches.c.job_id == self._job_id)
-        found: int = self._run(last).scalar_one()
+        found: int = self._run(_LAST_SEQ, {"of_job": self._job_id}).scalar_one()
         return found
 
-    def last_call_at(self) -> int | None:
-        """When the last batch that made a call was committed."""
+    def last_commit_at(self) -> int | None:
+        """When the last batch was committed."""
         last = select(func.max(batches.c.committed_at)).where(batches.c.job_id == self._job_id)
-        found: int | None = self._run(last.where(batches.c.called_at.is_not(None))).scalar_one()
+        found: int | None = self._run(last).scalar_one()
         return found
 
     def open_batches(self) -> list[OpenBatch]:
         """The first open batch first. Empty for almost every job at almost every time."""
-        where = (batches.c.job_id == self._job_id, batches.c.state == OPEN)
-        rows = self._run(select(batches).where(*where).order_by(batches.c.seq)).all()
+        rows = self._run(_OPEN_BATCHES, {"of_job": self._job_id}).all()
         return [self._open_batch(row) for row in rows]
 
     def items(self, outcomes: Iterable[str | None] | None = None) -> Iterator[LedgerItem]:
@@ -136,8 +161,7 @@ class BatchRows:
         return OpenBatch(row.seq, row.epoch, deadline, tuple(items))
 
     def _open_keys(self, seq: int) -> set[str]:
-        query = select(batch_items.c.item_key).where(*self._at(batch_items, seq), batch_items.c.state == OPEN)
-        return set(self._run(query).scalars())
+        return set(self._run(_OPEN_KEYS, {"of_job": self._job_id, "of_seq": seq}).scalars())
 
     def _close(self, seq: int, item: LedgerItem) -> None:
         """A compare-and-set on the open item: whoever settles it first decides."""
@@ -146,7 +170,7 @@ class BatchRows:
 
     def _begin(self, seq: int, epoch: int, state: str, count: int, **values: Any) -> None:
         row = {"job_id": self._job_id, "seq": seq, "epoch": epoch, "state": state, "items": count}
-        self._run(insert(batches).values(row | values))
+        self._run(_BEGIN, row | values)
 
     def _insert(self, seq: int, items: Sequence[LedgerItem], state: str, lock_key: str | None) -> None:
         shared: Mapping[str, Any] = {"job_id": self._job_id, "seq": seq, "state": state, "lock_key": lock_key}
@@ -155,7 +179,7 @@ class BatchRows:
             for number, item in enumerate(items)
         ]
         if rows:
-            self._run(insert(batch_items), rows)
+            self._run(_ADD_ITEMS, rows)
 
     def _at(self, table: Any, seq: int) -> tuple[Any, Any]:
         return (table.c.job_id == self._job_id, table.c.seq == seq)

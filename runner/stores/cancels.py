@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import and_, func
+from sqlalchemy import bindparam, func
 
 from runner.job import JobStatus, JsonDict, Phase, StopReason
 from runner.store import Transaction
 from runner.stores.events import add_event
-from runner.stores.jobs import HELD, WAITING, change_job, is_live
+from runner.stores.jobs import HELD, IS_LIVE, WAITING, change_job
+from runner.stores.runs import OF_EPOCH
 from runner.stores.schema import jobs
+
+_FIRST_REQUEST = func.coalesce(jobs.c.stop_requested_at, bindparam("at"))
+_NOT_SEEN = (jobs.c.cancel_seen_at.is_(None), jobs.c.cancel_requested_at.is_not(None))
+_NOT_PROVED = (jobs.c.cancel_requested_at.is_not(None), jobs.c.cancel_stopped_at.is_(None))
+_EARLIER = {phase: jobs.c.cancel_phase.in_(list(Phase)[:number]) for number, phase in enumerate(Phase)}
 
 
 class CancelRows:
@@ -29,10 +35,10 @@ class CancelRows:
         held = {"cancel_phase": Phase.REQUESTED, "cancel_deadline_at": now + stop_ms}
         held |= {
             "stop_reason": StopReason.CANCEL,
-            "stop_requested_at": func.coalesce(jobs.c.stop_requested_at, now),
+            "stop_requested_at": _FIRST_REQUEST,
         }
         accepted = change_job(self._tx, job_id, WAITING, **values, **waiting) or change_job(
-            self._tx, job_id, HELD, is_live(), **values, **held
+            self._tx, job_id, HELD, IS_LIVE, given={"at": now}, **values, **held
         )
         if accepted:
             add_event(self._tx, job_id, "cancelled", {"requestedBy": by} | ({"reason": reason} if reason else {}))
@@ -40,15 +46,12 @@ class CancelRows:
 
     def seen(self, job_id: str, epoch: int, at: int) -> None:
         """The workflow has seen the flag."""
-        first = and_(jobs.c.epoch == epoch, jobs.c.cancel_seen_at.is_(None), jobs.c.cancel_requested_at.is_not(None))
-        change_job(self._tx, job_id, first, cancel_seen_at=at)
+        change_job(self._tx, job_id, OF_EPOCH, *_NOT_SEEN, given={"run_epoch": epoch}, cancel_seen_at=at)
         self.advance(job_id, Phase.FINISHING_BATCH)
 
     def advance(self, job_id: str, phase: Phase, **values: object) -> bool:
         """Moves the phase on, never back."""
-        order = list(Phase)
-        earlier = order[: order.index(phase)]
-        moved = change_job(self._tx, job_id, jobs.c.cancel_phase.in_(earlier), cancel_phase=phase, **values)
+        moved = change_job(self._tx, job_id, _EARLIER[phase], cancel_phase=phase, **values)
         if moved:
             add_event(self._tx, job_id, str(phase), {})
         return moved
@@ -56,8 +59,8 @@ class CancelRows:
     def proved(self, job_id: str, epoch: int, containment: str) -> None:
         """The tree is empty; on a cancelled job that ends the cancel."""
         stopped = {"cancel_phase": Phase.STOPPED, "cancel_stopped_at": self._tx.now, "survivors": None}
-        cancelled = and_(jobs.c.cancel_requested_at.is_not(None), jobs.c.cancel_stopped_at.is_(None))
-        if change_job(self._tx, job_id, cancelled, jobs.c.epoch == epoch, containment=containment, **stopped):
+        given = {"run_epoch": epoch}
+        if change_job(self._tx, job_id, OF_EPOCH, *_NOT_PROVED, given=given, containment=containment, **stopped):
             add_event(self._tx, job_id, "stopped", {"containment": containment})
 
     def record_stop(self, job_id: str, signals: list[JsonDict], survivors: list[JsonDict]) -> None:

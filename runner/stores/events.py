@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import bindparam, func, insert, select
 
 from runner.job import JsonDict
 from runner.store import Transaction
@@ -22,10 +22,18 @@ class JobEvent:
     data: JsonDict
 
 
+_LAST = select(func.coalesce(func.max(job_events.c.seq), 0)).where(job_events.c.job_id == bindparam("of_job"))
+_ADD = insert(job_events).values(
+    job_id=bindparam("of_job"),
+    seq=_LAST.scalar_subquery() + 1,
+    at=bindparam("new_at"),
+    kind=bindparam("new_kind"),
+    data=bindparam("new_data", type_=job_events.c.data.type),
+)
+
+
 def add_event(tx: Transaction, job_id: str, kind: str, data: dict[str, Any]) -> None:
-    last = select(func.coalesce(func.max(job_events.c.seq), 0)).where(job_events.c.job_id == job_id)
-    values = {"job_id": job_id, "seq": last.scalar_subquery() + 1, "at": tx.now, "kind": kind, "data": data}
-    tx.connection.execute(insert(job_events).values(values))
+    tx.connection.execute(_ADD, {"of_job": job_id, "new_at": tx.now, "new_kind": kind, "new_data": data})
 
 
 def events_after(tx: Transaction, job_id: str, seq: int, limit: int) -> list[JobEvent]:

@@ -13,7 +13,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    text,
 )
 
 from runner.stores.schema import metadata
@@ -61,7 +60,7 @@ memberships = Table(
     _group(primary_key=True),
     _person(primary_key=True),
     Column("role", String(12), nullable=False),  # member, admin, superadmin
-    Column("is_me", Boolean, nullable=False, server_default=text("false")),
+    Column("is_me", Boolean, nullable=False, default=False),
     Column("joined_at", BigInteger),
     Column("first_seen_at", BigInteger, nullable=False),
     Column("first_active_at", BigInteger),
@@ -165,4 +164,4 @@ job_people = Table(
     _person(primary_key=True),
     Index("ix_job_people_person_id", "person_id"),
 )
-"""Whom a dry run would remove, and whom a real run pinned to it may: kept by internal id, so that no merge loses them."""
+"""Whom a dry run would remove, and whom a real run pinned to it may. By internal id, so that no merge loses them."""

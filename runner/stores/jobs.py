@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    Row,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from runner.errors import JobNotFound
 from runner.job import (
@@ -62,33 +77,43 @@ class JobRows:
         self._run = tx.connection.execute
 
     def add(self, new: NewJob) -> None:
-        self._run(insert(jobs).values(status=JobStatus.PENDING, created_at=self._tx.now, **vars(new)))
+        self._run(_ADD, {"status": JobStatus.PENDING, "created_at": self._tx.now, **vars(new)})
 
     def get(self, job_id: str, *, archived: bool = False) -> Job:
         """Raises JobNotFound also for archived jobs, unless they are asked for."""
-        query = _select_jobs().where(jobs.c.id == job_id)
-        row = self._run(query if archived else query.where(jobs.c.archived_at.is_(None))).first()
-        if row is None:
+        row = self._run(_ONE, {"job_id": job_id}).first()
+        if row is None or (row.archived_at is not None and not archived):
             raise JobNotFound
-        return _job(row)
+        return self._with_what_they_wait_for([_job(row)])[0]
 
     def newest(self, wanted: JobFilter, limit: int) -> list[Job]:
         """The newest first, at most ``limit``."""
-        query = _select_jobs().where(*_conditions(wanted)).order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
-        return [_job(row) for row in self._run(query.limit(limit))]
+        query = select(jobs).where(*_conditions(wanted)).order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
+        return self._with_what_they_wait_for([_job(row) for row in self._run(query.limit(limit))])
 
     def held(self) -> list[Job]:
         """All jobs that hold their lock and slot, oldest claim first."""
-        return [_job(row) for row in self._run(_select_jobs().where(HELD).order_by(jobs.c.claimed_at, jobs.c.id))]
+        return [_job(row) for row in self._run(select(jobs).where(HELD).order_by(jobs.c.claimed_at, jobs.c.id))]
 
     def count_waiting(self) -> int:
-        return self._run(select(func.count()).select_from(jobs).where(WAITING)).scalar_one()
+        return self._run(_COUNT_WAITING).scalar_one()
 
     def lock_holder(self, lock_key: str, *, other_than: str = "") -> str | None:
         """The job that holds the lock, else the first that waits for it."""
         same = and_(jobs.c.lock_key == lock_key, jobs.c.id != other_than, or_(HELD, WAITING))
         first = select(jobs.c.id).where(same).order_by(jobs.c.claimed_at.is_(None), jobs.c.created_at, jobs.c.id)
         return self._run(first.limit(1)).scalar_one_or_none()
+
+    def _with_what_they_wait_for(self, found: list[Job]) -> list[Job]:
+        """Names, for each job that waits, the one that holds its lock, else the first that waits for it."""
+        locks = {job.lock_key for job in found if job.lock_key and job.is_waiting}
+        first = {key: self.lock_holder(key) for key in locks}
+        return [
+            replace(job, waiting_for=first[job.lock_key])
+            if job.is_waiting and job.lock_key and first[job.lock_key] != job.id
+            else job
+            for job in found
+        ]
 
     def finished_before(self, ended: int, limit: int) -> list[str]:
         """Ids of jobs whose end, and the proof of it, are both older than ``ended``; none with anything open."""
@@ -128,14 +153,31 @@ class KeyRows:
         self._run(delete(idempotency_keys).where(idempotency_keys.c.created_at < created))
 
 
-def change_job(tx: Transaction, job_id: str, *conditions: ColumnElement[bool], **values: Any) -> bool:
-    """Changes one row if all conditions hold, and tells whether it did. Every change raises ``revision``."""
-    changed = update(jobs).where(jobs.c.id == job_id, *conditions).values(revision=jobs.c.revision + 1, **values)
-    return tx.connection.execute(changed).rowcount == 1
+def change_job(
+    tx: Transaction, job_id: str, *conditions: ColumnElement[bool], given: Any = None, **values: Any
+) -> bool:
+    """Changes one row if all conditions hold, and tells whether it did. Every change raises ``revision``.
+
+    A statement is made once for each set of conditions, names and expressions, since making it takes longer than
+    running it. So conditions and expressions are best constants, with ``bindparam`` for what varies (``given``).
+    """
+    computed = tuple((name, value) for name, value in values.items() if isinstance(value, ClauseElement))
+    plain = {name: value for name, value in values.items() if not isinstance(value, ClauseElement)}
+    statement = _change(conditions, tuple(plain), computed)
+    parameters = {f"new_{name}": value for name, value in plain.items()} | {"changed_id": job_id} | (given or {})
+    return tx.connection.execute(statement, parameters).rowcount == 1
 
 
-def is_live() -> ColumnElement[bool]:
-    return jobs.c.status.in_(sorted(LIVE))
+@lru_cache(maxsize=256)
+def _change(
+    conditions: tuple[ColumnElement[bool], ...], plain: tuple[str, ...], computed: tuple[tuple[str, Any], ...]
+) -> Update:
+    values = {name: bindparam(f"new_{name}", type_=jobs.c[name].type) for name in plain} | dict(computed)
+    mine = (jobs.c.id == bindparam("changed_id"), *conditions)
+    return update(jobs).where(*mine).values(revision=jobs.c.revision + 1, **values)
+
+
+IS_LIVE: ColumnElement[bool] = jobs.c.status.in_(sorted(LIVE))
 
 
 def _settled() -> ColumnElement[bool]:
@@ -153,26 +195,10 @@ def _conditions(wanted: JobFilter) -> list[ColumnElement[bool]]:
     return found
 
 
-def _select_jobs() -> Select[Any]:
-    """A job's row, and the job that keeps it waiting, if one does."""
-    other = jobs.alias("other")
-    ahead = or_(
-        and_(other.c.claimed_at.is_not(None), other.c.released_at.is_(None)),
-        and_(
-            other.c.status == JobStatus.PENDING,
-            other.c.claimed_at.is_(None),
-            other.c.created_at < jobs.c.created_at,
-        ),
-    )
-    blocker = (
-        select(other.c.id)
-        .where(other.c.lock_key == jobs.c.lock_key, other.c.id != jobs.c.id, ahead, WAITING)
-        .order_by(other.c.claimed_at.is_(None), other.c.created_at, other.c.id)
-        .limit(1)
-        .correlate(jobs)
-        .scalar_subquery()
-    )
-    return select(jobs, blocker.label("waiting_for"))
+_ADD = insert(jobs)
+_COUNT_WAITING = select(func.count()).select_from(jobs).where(WAITING)
+_ONE = select(jobs).where(jobs.c.id == bindparam("job_id"))
+"""Made once: to build a statement of fifty columns takes longer than to run it."""
 
 
 def _job(row: Row[Any]) -> Job:
@@ -190,7 +216,7 @@ def _job(row: Row[Any]) -> Job:
 _SAME_NAME = (
     *("id", "type", "config", "options", "lock_key", "created_at", "created_by", "epoch", "attempt", "crashes"),
     *("revision", "ledger_version", "started_at", "completed_at", "claimed_at", "released_at", "position"),
-    *("error", "waiting", "waiting_for", "archived_at"),
+    *("error", "waiting", "archived_at"),
 )
 
 

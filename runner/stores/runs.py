@@ -8,17 +8,44 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
 
 from runner.errors import RunSuperseded
 from runner.job import Job, JobStatus, JsonDict, ProcessIdentity, Progress, StopReason
 from runner.store import Transaction
 from runner.stores.events import add_event
-from runner.stores.jobs import HELD, WAITING, JobRows, change_job, is_live
+from runner.stores.jobs import HELD, IS_LIVE, WAITING, JobRows, change_job
 from runner.stores.schema import jobs
 
 LEASE_MS = 15_000
 """How long a claim holds without being renewed: a run whose lease is over starts no further call."""
+
+
+OF_EPOCH = jobs.c.epoch == bindparam("run_epoch")
+CURRENT = (HELD, OF_EPOCH)
+"""The run named by ``run_epoch`` is the one that may write."""
+
+
+def _lock_is_held() -> ColumnElement[bool]:
+    holder = jobs.alias("holder")
+    held = and_(holder.c.claimed_at.is_not(None), holder.c.released_at.is_(None))
+    return select(holder.c.id).where(holder.c.lock_key == jobs.c.lock_key, held).correlate(jobs).exists()
+
+
+LOCK_IS_FREE = ~_lock_is_held()
+
+_FIRST_WAITING = (
+    select(jobs.c.id)
+    .where(WAITING, or_(jobs.c.not_before.is_(None), jobs.c.not_before <= bindparam("now")), LOCK_IS_FREE)
+    .order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
+    .limit(1)
+)
+
+_NEXT_EPOCH, _NEXT_ATTEMPT, _NEXT_CRASH = jobs.c.epoch + 1, jobs.c.attempt + 1, jobs.c.crashes + 1
+_NEXT_LEDGER_VERSION = jobs.c.ledger_version + 1
+_FIRST_START = func.coalesce(jobs.c.started_at, bindparam("at"))
+_STARTED_OR_CLAIMED = func.coalesce(jobs.c.started_at, jobs.c.claimed_at)
+_NOT_STOPPED = jobs.c.stop_reason.is_(None)
 
 
 class RunRows:
@@ -33,28 +60,27 @@ class RunRows:
 
         ``process``: which one will have the run, where that is known, so that a later start can end it.
         """
-        return change_job(self._tx, job_id, WAITING, ~_lock_is_held(), **self._claimed(node, process))
+        return change_job(self._tx, job_id, WAITING, LOCK_IS_FREE, **self._claimed(node, process))
 
     def claim_first(self, job_id: str, node: str, process: ProcessIdentity | None) -> bool:
-        """As ``claim``, for a job just written: those that already wait for its lock come first."""
-        mine = select(jobs.c.lock_key).where(jobs.c.id == job_id).scalar_subquery()
-        ahead = select(jobs.c.id).where(WAITING, jobs.c.lock_key == mine, jobs.c.id != job_id).limit(1)
-        return self._run(ahead).first() is None and self.claim(job_id, node, process)
+        """As ``claim``, for a job just written: those that could have been claimed before it come first."""
+        return self._first_waiting() == job_id and self.claim(job_id, node, process)
 
     def claim_next(self, node: str, process: ProcessIdentity | None = None) -> Job | None:
         """Claims the first waiting job whose lock is free: by priority, then by age."""
-        due = or_(jobs.c.not_before.is_(None), jobs.c.not_before <= self._tx.now)
-        first = select(jobs.c.id).where(WAITING, due, ~_lock_is_held())
-        order = (jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
-        job_id = self._run(first.order_by(*order).limit(1)).scalar_one_or_none()
+        job_id = self._first_waiting()
         if job_id is None or not self.claim(job_id, node, process):
             return None
         return JobRows(self._tx).get(job_id)
 
+    def _first_waiting(self) -> str | None:
+        found: str | None = self._run(_FIRST_WAITING, {"now": self._tx.now}).scalar_one_or_none()
+        return found
+
     def claim_again(self, job_id: str, epoch: int, node: str) -> Job | None:
         """Raises the epoch of a claim whose run has ended, so that another run goes on under it; the lock stays."""
         values = self._claimed(node, None)
-        if not change_job(self._tx, job_id, HELD, jobs.c.epoch == epoch, **values):
+        if not change_job(self._tx, job_id, *CURRENT, given={"run_epoch": epoch}, **values):
             return None
         return JobRows(self._tx).get(job_id, archived=True)
 
@@ -62,21 +88,28 @@ class RunRows:
         lease = self._tx.now + LEASE_MS
         times = {"claimed_at": self._tx.now, "released_at": None, "lease_until": lease, "waiting": None}
         no_stop = {"stop_reason": None, "stop_requested_at": None}
-        return {"epoch": jobs.c.epoch + 1, "node": node} | _where(process) | no_stop | times
+        return {"epoch": _NEXT_EPOCH, "node": node} | _where(process) | no_stop | times
 
     def bind(self, job_id: str, epoch: int, process: ProcessIdentity) -> bool:
         """Writes down which process has the run, so that a later start can end it."""
-        return change_job(self._tx, job_id, jobs.c.epoch == epoch, **_where(process))
+        return change_job(self._tx, job_id, OF_EPOCH, given={"run_epoch": epoch}, **_where(process))
 
     def acknowledge(self, job_id: str, epoch: int, process: ProcessIdentity, at: int) -> None:
         """The process has the job: it is running from ``at`` on, unless it was cancelled or has ended meanwhile."""
         started: JsonDict = _where(process) | {
-            "status": case((jobs.c.status == JobStatus.PENDING, JobStatus.RUNNING), else_=jobs.c.status),
-            "started_at": func.coalesce(jobs.c.started_at, at),
-            "attempt": jobs.c.attempt + 1,
+            "started_at": _FIRST_START,
+            "attempt": _NEXT_ATTEMPT,
         }
-        if change_job(self._tx, job_id, *_current(epoch), **started):
+        given = {"run_epoch": epoch, "at": at}
+        if change_job(self._tx, job_id, *CURRENT, IS_LIVE, given=given, status=JobStatus.RUNNING, **started):
             add_event(self._tx, job_id, "running", {"pid": process.pid, "epoch": epoch})
+        else:  # it has ended already: told late, and no event after the last
+            change_job(self._tx, job_id, *CURRENT, given=given, **started)
+
+    def settling(self, job_id: str, epoch: int, process: ProcessIdentity) -> None:
+        """A process has begun to find out what an ended run of the job left open."""
+        if change_job(self._tx, job_id, *CURRENT, given={"run_epoch": epoch}, **_where(process)):
+            add_event(self._tx, job_id, "settling", {"pid": process.pid, "epoch": epoch})
 
     def renew_leases(self, node: str) -> None:
         """Never shortens a lease that a call has extended."""
@@ -95,58 +128,53 @@ class RunRows:
             "crashes": 0,
         }
         if settled:
-            values["ledger_version"] = jobs.c.ledger_version + 1
-        if not change_job(self._tx, job_id, *_current(epoch), **values):
+            values["ledger_version"] = _NEXT_LEDGER_VERSION
+        if not change_job(self._tx, job_id, *CURRENT, given={"run_epoch": epoch}, **values):
             raise RunSuperseded(job_id, epoch)
 
     def finish(self, job_id: str, epoch: int, status: JobStatus, **values: Any) -> bool:
         """Gives the job its final status, unless it has one already. Returns whether it did."""
         times = {
             "completed_at": self._tx.now,
-            "started_at": func.coalesce(jobs.c.started_at, jobs.c.claimed_at),
+            "started_at": _STARTED_OR_CLAIMED,
         }
-        done = change_job(self._tx, job_id, *_current(epoch), is_live(), status=status, **times, **values)
+        done = change_job(
+            self._tx, job_id, *CURRENT, IS_LIVE, given={"run_epoch": epoch}, status=status, **times, **values
+        )
         if done:
             add_event(self._tx, job_id, str(status), {"epoch": epoch})
         return done
 
     def release(self, job_id: str, epoch: int) -> bool:
         """Gives up lock and slot. Only for a job whose tree was proved empty and that has nothing open."""
-        return change_job(self._tx, job_id, *_current(epoch), released_at=self._tx.now)
+        return change_job(
+            self._tx, job_id, *CURRENT, given={"run_epoch": epoch}, released_at=self._tx.now, waiting=None
+        )
 
     def put_back(self, job_id: str, epoch: int) -> bool:
         """A run that ended early without an end of its job: it waits again, at its first age."""
         values = {"status": JobStatus.PENDING, "claimed_at": None, "released_at": None, "stop_reason": None}
-        back = change_job(self._tx, job_id, *_current(epoch), is_live(), **values)
+        values |= {"waiting": None}
+        back = change_job(self._tx, job_id, *CURRENT, IS_LIVE, given={"run_epoch": epoch}, **values)
         if back:
             add_event(self._tx, job_id, "pending", {"epoch": epoch})
         return back
 
     def count_crash(self, job_id: str, epoch: int) -> bool:
         """A run died without an end of its own."""
-        return change_job(self._tx, job_id, *_current(epoch), crashes=jobs.c.crashes + 1)
+        return change_job(self._tx, job_id, *CURRENT, given={"run_epoch": epoch}, crashes=_NEXT_CRASH)
 
     def request_stop(self, job_id: str, reason: StopReason) -> bool:
         """From here on the job's run writes no intent. A reason already given stands."""
         values = {"stop_reason": reason, "stop_requested_at": self._tx.now}
-        return change_job(self._tx, job_id, HELD, jobs.c.stop_reason.is_(None), **values)
+        return change_job(self._tx, job_id, HELD, _NOT_STOPPED, **values)
 
     def wait(self, job_id: str, epoch: int, waiting: JsonDict | None) -> None:
         """Says on the job what it is waiting for, or that it no longer waits."""
-        change_job(self._tx, job_id, jobs.c.epoch == epoch, waiting=waiting)
+        change_job(self._tx, job_id, OF_EPOCH, given={"run_epoch": epoch}, waiting=waiting)
 
 
 def _where(process: ProcessIdentity | None) -> JsonDict:
     if process is None:
         return {"pid": None, "start_ticks": None, "boot_id": None}
     return {"pid": process.pid, "start_ticks": process.start_ticks, "boot_id": process.boot_id}
-
-
-def _current(epoch: int) -> tuple[ColumnElement[bool], ...]:
-    return (HELD, jobs.c.epoch == epoch)
-
-
-def _lock_is_held() -> ColumnElement[bool]:
-    holder = jobs.alias("holder")
-    held = and_(holder.c.claimed_at.is_not(None), holder.c.released_at.is_(None))
-    return select(holder.c.id).where(holder.c.lock_key == jobs.c.lock_key, held).correlate(jobs).exists()

@@ -97,9 +97,7 @@ def test_a_zip_reads_as_its_text() -> None:
     assert read_export(SAMPLES / f"{name}.zip") == read_export(SAMPLES / f"{name}.txt")
 
 
-@pytest.mark.parametrize(
-    ("messages", "status", "row"), [(2, 0, "1 of 1 right"), (3, 1, "DIFF  own-ios-fi.txt")]
-)
+@pytest.mark.parametrize(("messages", "status", "row"), [(2, 0, "1 of 1 right"), (3, 1, "DIFF  own-ios-fi.txt")])
 def test_check_exports_compares_a_folder(tmp_path: Path, messages: int, status: int, row: str) -> None:
     truth = {"own-ios-fi": TRUTH["own-ios-fi"] | {"messages": messages}}
     (tmp_path / "own-ios-fi.txt").write_bytes((SAMPLES / "own-ios-fi.txt").read_bytes())
@@ -378,9 +376,7 @@ def test_a_wrong_clock_does_not_hide_a_certain_order(read: Reader) -> None:
     assert reading.first_line == at("2021-01-01 09:05")
 
 
-@pytest.mark.parametrize(
-    "parts", [("1", "2", "3"), ("1403", "1", "2"), ("2025", "1", "2025"), ("1", "1", "08")]
-)
+@pytest.mark.parametrize("parts", [("1", "2", "3"), ("1403", "1", "2"), ("2025", "1", "2025"), ("1", "1", "08")])
 def test_what_is_no_date_in_any_order(parts: tuple[str, str, str]) -> None:
     assert dates_of(parts) == {}
 
@@ -431,9 +427,7 @@ def test_the_one_chat_of_a_zip_is_found(tmp_path: Path, entries: dict[str, bytes
         ({"_chat.txt": CHAT + b"\xff"}, "not UTF-8"),
     ],
 )
-def test_a_zip_that_is_not_one_chat_is_refused(
-    tmp_path: Path, entries: dict[str, bytes], message: str
-) -> None:
+def test_a_zip_that_is_not_one_chat_is_refused(tmp_path: Path, entries: dict[str, bytes], message: str) -> None:
     with pytest.raises(ExportError, match=message):
         read_export(packed(tmp_path / "a.zip", entries))
 
@@ -588,12 +582,8 @@ SHAPES = [
     Shape("iphone-fi", "dmy", True, lambda w: f"[{w.day}.{w.month}.{w.year} klo {w.hour}.{w:%M.%S}] "),
     Shape("android-gb", "dmy", False, lambda w: f"{w:%d/%m/%Y}, {w:%H:%M} - "),
     Shape("android-us", "mdy", False, lambda w: f"{w.month}/{w.day}/{w:%y}, {twelve(w)} - "),
-    Shape(
-        "android-es", "dmy", False, lambda w: f"{w.day}/{w.month}/{w:%y}, {twelve(w, 'a. m.', 'p. m.')} - "
-    ),
-    Shape(
-        "android-pm-24", "dmy", False, lambda w: f"{w:%d/%m/%y}, {w:%H:%M} {'PM' if w.hour > 11 else 'AM'} - "
-    ),
+    Shape("android-es", "dmy", False, lambda w: f"{w.day}/{w.month}/{w:%y}, {twelve(w, 'a. m.', 'p. m.')} - "),
+    Shape("android-pm-24", "dmy", False, lambda w: f"{w:%d/%m/%y}, {w:%H:%M} {'PM' if w.hour > 11 else 'AM'} - "),
     Shape("android-iso", "ymd", False, lambda w: f"{w:%Y-%m-%d}, {twelve(w, 'a.m.', 'p.m.')} - "),
     Shape("android-zh", "ymd", False, chinese),
     Shape("android-ar", "dmy", False, arabic),
@@ -609,9 +599,7 @@ NAMES = (
 )
 LINES = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r"), max_size=40),
-    st.sampled_from(
-        ["", "see: this", '"a: b"', f"{LRM}<attached: a.jpg>", f"{LRM}This message was deleted."]
-    ),
+    st.sampled_from(["", "see: this", '"a: b"', f"{LRM}<attached: a.jpg>", f"{LRM}This message was deleted."]),
 )
 # A line in the form of the file's own headers cannot be told from one, so further lines start with a word.
 TEXTS = st.lists(LINES, min_size=1, max_size=3).map(lambda lines: "\nand ".join(lines))
@@ -660,9 +648,7 @@ def test_what_is_written_is_read_back(shape: Shape, chat: list[Message], zipped:
             assert unasked.authors == reading.authors
 
 
-@pytest.mark.parametrize(
-    "shape", [shape for shape in SHAPES if shape.order != "ymd"], ids=lambda shape: shape.label
-)
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.order != "ymd"], ids=lambda shape: shape.label)
 @settings(deadline=None, max_examples=40)
 @given(chat=chats())
 def test_days_up_to_the_twelfth_are_never_decided_wrongly(shape: Shape, chat: list[Message]) -> None:

@@ -1,0 +1,1 @@
+"""The ways to a group: variants of ``runner.gateway``."""

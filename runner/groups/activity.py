@@ -1,0 +1,135 @@
+"""Activity: who was heard when, and when anybody was listening at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import and_, case, delete, func, insert, select, update
+
+from runner.groups.group import Group
+from runner.groups.silence import unknown
+from runner.store import Transaction
+from runner.stores.group_schema import memberships, observations, roster_removals
+
+_UNITS = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1000, "second"), (1, "millisecond"))
+_MINUTE = 60_000
+
+
+@dataclass(frozen=True)
+class Watch:
+    """An observation without a gap, in UTC milliseconds. ``until`` may lag behind now by the slack."""
+
+    since: int
+    until: int
+
+
+@dataclass(frozen=True)
+class Watchfulness:
+    """How much of a window was watched, and how many silent people are therefore unknown."""
+
+    known_ms: int
+    window_ms: int
+    lag_ms: int
+    unknown: int
+
+    def __str__(self) -> str:
+        """``activity known for 3 of 30 days, 41 people unknown``"""
+        size, name = unit_of(self.window_ms)
+        window, known = _in_units(self.window_ms, size), _in_units(self.known_ms, size)
+        people = "person" if self.unknown == 1 else "people"
+        plural = "" if window == "1" else "s"
+        said = f"activity known for {known} of {window} {name}{plural}, {self.unknown} {people} unknown"
+        return said + (f", nothing known of the last {span(self.lag_ms)}" if self.lag_ms >= _MINUTE else "")
+
+
+class ActivityRows:
+    """Activity and observations, within one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._run = tx.connection.execute
+
+    def saw(self, group: Group, person: int, at: int, *, first_at: int | None = None) -> bool:
+        """They were active at ``at`` (and as early as ``first_at``); only ever widens what is known.
+
+        Whoever was away and is heard later is back since then. Returns False for a person who never was a member.
+        """
+        mine = and_(memberships.c.group_id == group.id, memberships.c.person_id == person)
+        first = at if first_at is None else min(at, first_at)
+        columns = memberships.c
+        values = {
+            "first_active_at": case((columns.first_active_at < first, columns.first_active_at), else_=first),
+            "last_active_at": case((columns.last_active_at > at, columns.last_active_at), else_=at),
+        }
+        known = self._run(update(memberships).where(mine).values(values)).rowcount > 0
+        if known:
+            self._bring_back(group, person, at)
+        return known
+
+    def _bring_back(self, group: Group, person: int, at: int) -> None:
+        removed = roster_removals.c
+        off = (removed.group_id == group.id, removed.person_id == person)
+        self._run(delete(roster_removals).where(*off, removed.removed_at < at))
+        away = and_(memberships.c.group_id == group.id, memberships.c.person_id == person, memberships.c.left_at < at)
+        self._run(update(memberships).where(away).values(left_at=None, joined_at=at))
+
+    def observed(self, group: Group, from_ms: int, to_ms: int, source: str) -> None:
+        """Everything said in the group between the two was seen; what overlaps from the same source becomes one."""
+        rows = observations.c
+        same = and_(rows.group_id == group.id, rows.source == source, rows.from_ms <= to_ms, rows.to_ms >= from_ms)
+        known = self._run(select(func.min(rows.from_ms), func.max(rows.to_ms), func.count()).where(same)).one()
+        earliest, latest = (from_ms, to_ms) if known[0] is None else (min(from_ms, known[0]), max(to_ms, known[1]))
+        if known[2] == 1 and (earliest, latest) == (known[0], known[1]):
+            return
+        self._run(delete(observations).where(same))
+        values = {"group_id": group.id, "from_ms": earliest, "to_ms": latest, "source": source}
+        self._run(insert(observations).values(values))
+
+    def watched_since(self, group: Group, now: int, slack_ms: int) -> Watch | None:
+        """The observation without a gap that reaches to within ``slack_ms`` of ``now``; None if there is none.
+
+        What was observed may touch or overlap; a gap of a millisecond breaks it. Nothing counts beyond ``now``.
+        """
+        rows = observations.c
+        query = select(rows.from_ms, rows.to_ms).where(rows.group_id == group.id, rows.from_ms <= now)
+        watch: Watch | None = None
+        for from_ms, to_ms in self._run(query.order_by(rows.to_ms.desc(), rows.from_ms)):
+            if watch is None:
+                watch = Watch(from_ms, min(to_ms, now))
+            elif to_ms >= watch.since:
+                watch = Watch(min(from_ms, watch.since), watch.until)
+            else:
+                break
+        return watch if watch and watch.until >= now - slack_ms else None
+
+    def watchfulness(self, group: Group, window_ms: int, now: int, slack_ms: int) -> Watchfulness:
+        """What can be said about a window that ends at ``now``."""
+        watch = self.watched_since(group, now, slack_ms)
+        condition = unknown(watch.since if watch else None, now - window_ms)
+        query = select(func.count()).select_from(memberships).where(memberships.c.group_id == group.id, condition)
+        known = min(window_ms, now - watch.since) if watch else 0
+        lag = now - watch.until if watch else 0
+        return Watchfulness(known, window_ms, lag, self._run(query).scalar_one())
+
+    def active_after(self, group: Group, at: int) -> int:
+        """How many members were heard after ``at``."""
+        mine = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
+        query = select(func.count()).select_from(memberships).where(*mine, memberships.c.last_active_at > at)
+        return self._run(query).scalar_one()
+
+
+def unit_of(ms: int) -> tuple[int, str]:
+    """The largest unit that goes into ``ms`` at least once, with its length in milliseconds."""
+    return next(((size, name) for size, name in _UNITS if ms >= size), _UNITS[-1])
+
+
+def span(ms: int) -> str:
+    """``30 days``, ``1 hour``, ``2.5 seconds``: rounded down, so that nothing is said to be longer than it was."""
+    size, name = unit_of(ms)
+    number = _in_units(ms, size)
+    return f"{number} {name}{'' if number == '1' else 's'}"
+
+
+def _in_units(ms: int, size: int) -> str:
+    tenths = ms * 10 // size
+    return f"{tenths / 10:g}" if tenths % 10 and tenths < 1000 else str(tenths // 10)

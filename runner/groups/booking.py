@@ -1,0 +1,120 @@
+"""Booking: what became of each person of a batch, written into history, queue, memberships and the job's ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from runner.gateway import OutcomeKind
+from runner.groups.group import Group
+from runner.groups.history import FAILURE, SUCCESS, HistoryRows, NewHistory
+from runner.groups.judgement import ALREADY_GONE, SKIPPED, Finding
+from runner.groups.member import MemberRows
+from runner.groups.person import Person
+from runner.groups.queue import QueueEntry, QueueRows
+from runner.ledger import REQUEUED
+from runner.store import Transaction
+from runner.stores.batches import LedgerItem
+from runner.stores.group_schema import job_people
+
+REMOVED, REFUSED = str(OutcomeKind.REMOVED), str(OutcomeKind.REFUSED)
+GIVEN_UP, WOULD_REMOVE = "given_up", "would_remove"
+_OUT = (REMOVED, ALREADY_GONE)
+
+_GIVEN_UP = "asked twice without an answer, and still in the group"
+_UNQUEUED = "still in the group, and taken out of the queue meanwhile"
+_FOUND_GONE = "no answer came, and the group no longer lists them"
+
+
+@dataclass(frozen=True)
+class Booked:
+    """One person's outcome. ``reason`` and ``code``: the gateway's, or why nobody asked."""
+
+    finding: Finding
+    outcome: str
+    reason: str | None = None
+    code: str | None = None
+
+    def ledger_item(self) -> LedgerItem:
+        said: dict[str, Any] = {"id": self.finding.id, "code": self.code}
+        if self.reason is not None:
+            said["reason"] = self.reason
+        return self.finding.entry.ledger_item(self.outcome, **said)
+
+
+@dataclass(frozen=True)
+class Books:
+    """The books of one job on one group. A dry run writes nothing but its own list."""
+
+    group: Group
+    job_id: str
+    via: str
+    dry_run: bool
+
+    def write(self, tx: Transaction, booked: Sequence[Booked]) -> list[LedgerItem]:
+        if self.dry_run:
+            self._list_people(tx, booked)
+        else:
+            self._write(tx, booked)
+        return [one.ledger_item() for one in booked]
+
+    def settle(
+        self, tx: Transaction, item: LedgerItem, person: Person | None, is_there: bool, entry: QueueEntry | None
+    ) -> Iterator[LedgerItem]:
+        """One person whose outcome was unknown, by whether the group still lists them."""
+        queued_for = item.data.get("reason", "")
+        if not is_there:
+            self._out(tx, person, queued_for)
+            yield _settled(item, REMOVED, f"{queued_for}; {_FOUND_GONE}")
+        elif entry is None:
+            yield _settled(item, SKIPPED, _UNQUEUED)
+        elif QueueRows(tx).requeue(entry):
+            yield _settled(item, REQUEUED, queued_for)
+        else:
+            QueueRows(tx).drop_entries([entry.id])
+            self._history(tx, [NewHistory(entry.person_id, self.job_id, FAILURE, _GIVEN_UP, self.via)])
+            yield _settled(item, GIVEN_UP, _GIVEN_UP)
+
+    def _out(self, tx: Transaction, person: Person | None, reason: str) -> None:
+        if person is not None:
+            self._history(tx, [NewHistory(person.id, self.job_id, SUCCESS, reason, self.via)])
+            MemberRows(tx).leave(self.group, [person.id], tx.now)
+            QueueRows(tx).drop(self.group, [person.id])
+
+    def _list_people(self, tx: Transaction, booked: Sequence[Booked]) -> None:
+        found = {one.finding.entry.person_id for one in booked if one.outcome == WOULD_REMOVE}
+        mine = (job_people.c.job_id == self.job_id, job_people.c.person_id.in_(found))
+        new = found - set(tx.connection.execute(select(job_people.c.person_id).where(*mine)).scalars())
+        if new:
+            rows = [{"job_id": self.job_id, "person_id": one} for one in sorted(new)]
+            tx.connection.execute(insert(job_people), rows)
+
+    def _write(self, tx: Transaction, booked: Sequence[Booked]) -> None:
+        queue, members = QueueRows(tx), MemberRows(tx)
+        self._history(tx, (history for one in booked if (history := self._history_of(one))))
+        out = [one.finding.entry.person_id for one in booked if one.outcome in _OUT]
+        members.leave(self.group, out, tx.now)
+        queue.drop(self.group, out)
+        queue.drop_entries(one.finding.entry.id for one in booked if not one.finding.stays)
+        for one in booked:
+            if one.finding.role is not None:
+                members.set_role(self.group, one.finding.entry.person_id, one.finding.role)
+
+    def _history_of(self, one: Booked) -> NewHistory | None:
+        """Who was already gone, or left alone by us, is no removal and no failure."""
+        entry = one.finding.entry
+        if one.outcome == REMOVED:
+            return NewHistory(entry.person_id, self.job_id, SUCCESS, entry.reason, self.via)
+        if one.outcome == REFUSED:
+            return NewHistory(entry.person_id, self.job_id, FAILURE, one.reason or "refused", self.via, one.code)
+        return None
+
+    def _history(self, tx: Transaction, entries: Iterable[NewHistory]) -> None:
+        HistoryRows(tx).add(self.group, entries)
+
+
+def _settled(item: LedgerItem, outcome: str, reason: str) -> LedgerItem:
+    return LedgerItem(item.key, outcome, item.data | {"reason": reason})

@@ -1,0 +1,196 @@
+"""Imports: a member list or a chat export becomes members, activity and observations. Each is one transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from pathlib import Path
+
+from runner.errors import RunnerError
+from runner.groups.activity import ActivityRows
+from runner.groups.authors import LONGEST_NAME, Authors, Whose, read_matches
+from runner.groups.export import AuthorActivity, DateOrder, ExportReading, read_export
+from runner.groups.group import Group, GroupRows
+from runner.groups.member import MemberRows
+from runner.groups.memberlist import read_members, to_ms
+from runner.groups.unmatched import UnmatchedAuthor, UnmatchedRows
+from runner.store import Store, Transaction
+
+_CHAT, _LIST = "chat export", "member list"
+_CLOCK_ERROR_MS = 120_000
+_LONGEST_SOURCE = 200
+
+
+class ImportRefused(RunnerError):
+    """What was given does not fit together; nothing was changed. The message says what to give."""
+
+
+@dataclass(frozen=True)
+class MembersSummary:
+    """``rows``: people on the list; ``added``: of these new or back; ``members``: in the group now.
+
+    ``kept_off``: on the list, but taken off the roster by a job before, and not known to be back.
+    """
+
+    group_wa_id: str
+    rows: int
+    added: int
+    members: int
+    kept_off: int
+    unmatched: int
+
+
+@dataclass(frozen=True)
+class ChatSummary:
+    """What an export brought. Times are UTC milliseconds; ``authors`` is split into the four counts below it.
+
+    ``observed_to`` is when the export was made: ``exported_at_given``, else the file's own time, which is wrong for a
+    file that was copied since. ``unmatched``: the names to be matched now, of earlier exports too; at most 1000.
+    """
+
+    group_wa_id: str
+    messages: int
+    authors: int
+    matched: int
+    no_member: int
+    former: int
+    left_unmatched: int
+    unmatched: tuple[UnmatchedAuthor, ...]
+    observed_from: int
+    observed_to: int
+    exported_at_given: bool
+    date_order: DateOrder
+    unread_lines: int
+
+
+def import_members(
+    store: Store,
+    path: Path,
+    group_wa_id: str,
+    observed_since: int | None = None,
+    *,
+    zone: tzinfo | None = None,
+    name: str | None = None,
+) -> MembersSummary:
+    """Takes in the list at ``path``; makes the group, if it is new.
+
+    ``observed_since`` (UTC ms): all activity since then is known, and on the list; without it the list says nothing
+    of anybody's silence. Raises ListError, ImportRefused, OSError.
+    """
+    with store.read() as tx:
+        now = tx.now
+    if observed_since is not None and observed_since > now:
+        raise ImportRefused("observed-since lies in the future")
+    entries = read_members(path, now, zone)
+    with store.write() as tx:
+        groups, members = GroupRows(tx), MemberRows(tx)
+        group = _group(tx, group_wa_id, name)
+        before = members.count(group)
+        members.put_all(group, entries, tx.now)
+        groups.listed(group.id)
+        if observed_since is not None:
+            ActivityRows(tx).observed(group, observed_since, tx.now, _LIST)
+        group = groups.by_id(group.id)
+        Authors(tx, group).book_unmatched()
+        after = members.count(group)
+        kept_off = members.count_kept_off(group, entries)
+        unmatched = UnmatchedRows(tx).count(group)
+    return MembersSummary(group_wa_id, len(entries), after - before, after, kept_off, unmatched)
+
+
+def import_chat(
+    store: Store,
+    path: Path,
+    group_wa_id: str,
+    *,
+    date_order: DateOrder | None = None,
+    zone: tzinfo | None = None,
+    matches: Path | None = None,
+    exported_at: int | None = None,
+) -> ChatSummary:
+    """Takes in the chat export at ``path``; makes the group, if it is new. The same export again changes nothing.
+
+    ``zone``: of the phone that made it, None: this machine's. ``matches``: a file that says which member an author is,
+    see ``read_matches``; kept for the next import. ``exported_at``: UTC ms. Raises ExportError, ListError,
+    ImportRefused, OSError.
+    """
+    chat = _Chat(read_export(path, date_order), path, zone)
+    confirmed = read_matches(matches) if matches else []
+    with store.write() as tx:
+        chat.check_not_in_future(tx.now)
+        group = _group(tx, group_wa_id, None)
+        authors = Authors(tx, group)
+        if matches:
+            authors.confirm(matches, confirmed)
+        counts = Counter(authors.book(author) for author in chat.authors())
+        if chat.reading.group:
+            authors.book_namesake(chat.author(chat.reading.group))
+        authors.book_unmatched()
+        observed = chat.observed(tx.now, exported_at)
+        ActivityRows(tx).observed(group, *observed, _CHAT)
+        unmatched = tuple(UnmatchedRows(tx).list(group))
+    return chat.summary(group_wa_id, counts, unmatched, observed, exported_at is not None)
+
+
+@dataclass(frozen=True)
+class _Chat:
+    """An export and its wall times in UTC. Where these can be read in two ways, nobody is silent for longer by ours."""
+
+    reading: ExportReading
+    path: Path
+    zone: tzinfo | None
+
+    def check_not_in_future(self, now: int) -> None:
+        if self._ms(self.reading.last_line, latest=False) > now + _CLOCK_ERROR_MS:
+            raise ImportRefused(
+                f"the last line of {self.path.name} ({self.reading.last_line:%Y-%m-%d %H:%M}) lies in the future: "
+                "give the time zone of the phone that made it, or another date order"
+            )
+
+    def authors(self) -> list[UnmatchedAuthor]:
+        return [self.author(activity) for activity in self.reading.authors]
+
+    def author(self, said: AuthorActivity) -> UnmatchedAuthor:
+        first, last = self._ms(said.first, latest=True), self._ms(said.last, latest=True)
+        return UnmatchedAuthor(said.name[:LONGEST_NAME], said.messages, first, last, self.path.name[:_LONGEST_SOURCE])
+
+    def observed(self, now: int, exported_at: int | None) -> tuple[int, int]:
+        """From the first line to the moment the export was made: never in the future, never before its last line."""
+        made = exported_at if exported_at is not None else self.path.stat().st_mtime_ns // 1_000_000
+        last = self._ms(self.reading.last_line, latest=False)
+        begin = self._ms(self.reading.first_line, latest=True)
+        return begin, max(begin, min(now, max(made, last)))
+
+    def summary(
+        self,
+        group_wa_id: str,
+        counts: Counter[Whose],
+        unmatched: tuple[UnmatchedAuthor, ...],
+        observed: tuple[int, int],
+        exported_at_given: bool,
+    ) -> ChatSummary:
+        return ChatSummary(
+            group_wa_id,
+            self.reading.messages,
+            len(self.reading.authors),
+            counts[Whose.MEMBER],
+            counts[Whose.NO_MEMBER],
+            counts[Whose.FORMER],
+            counts[Whose.UNMATCHED],
+            unmatched,
+            *observed,
+            exported_at_given,
+            self.reading.date_order,
+            self.reading.unread_lines,
+        )
+
+    def _ms(self, said: datetime, *, latest: bool) -> int:
+        return to_ms(said, self.zone, latest=latest)
+
+
+def _group(tx: Transaction, wa_id: str, name: str | None) -> Group:
+    try:
+        return GroupRows(tx).create(wa_id, name)
+    except ValueError as error:
+        raise ImportRefused(str(error)) from error

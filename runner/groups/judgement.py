@@ -1,0 +1,131 @@
+"""Looking at the people of a batch again, right before the removal: may this person still be removed?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Row, and_, select
+
+from runner.clock import iso
+from runner.gateway import Participant
+from runner.groups.activity import ActivityRows, Watch
+from runner.groups.group import Group
+from runner.groups.listing import Listed
+from runner.groups.queue import QueueEntry
+from runner.groups.silence import MEMBER, WHITELISTED, silent, watched
+from runner.store import Transaction
+from runner.stores.group_schema import memberships, removal_queue
+
+SKIPPED, ALREADY_GONE = "skipped", "already_gone"
+_GONE = "not in the group any more"
+_NOT_TOLD_APART = "the group's list does not show the id they are known by; stays in the queue"
+
+_QUEUED = and_(removal_queue.c.group_id == memberships.c.group_id, removal_queue.c.person_id == memberships.c.person_id)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one person. ``outcome`` None: they may be removed; else why not.
+
+    ``stays``: they stay in the queue for another time. ``role``: what the fresh listing says, where it differs.
+    """
+
+    entry: QueueEntry
+    outcome: str | None = None
+    reason: str | None = None
+    stays: bool = False
+    participant: Participant | None = None
+    role: str | None = None
+
+    @property
+    def key(self) -> str:
+        return self.entry.ledger_item().key
+
+    @property
+    def id(self) -> str:
+        """The id the group lists, to be removed by."""
+        return self.participant.id if self.participant else self.entry.shown_id
+
+
+def look_again(tx: Transaction, group: Group, entries: Sequence[QueueEntry], slack_ms: int) -> list[Finding]:
+    """By what the store knows now: whitelist, role, ourselves, gone, heard since, still watched, still queued."""
+    now = tx.now
+    watch = ActivityRows(tx).watched_since(group, now, slack_ms)
+    rows: dict[tuple[int, int | None], Row[Any]] = {}
+    for window_ms in {entry.window_ms for entry in entries}:
+        measured = [entry.person_id for entry in entries if entry.window_ms == window_ms]
+        found = _rows(tx, group, measured, watch, now - (window_ms or 0))
+        rows |= {(row.person_id, window_ms): row for row in found}
+    return [_finding(entry, rows.get((entry.person_id, entry.window_ms))) for entry in entries]
+
+
+def look_at_listing(finding: Finding, listed: Listed) -> Finding:
+    """By what the group itself says now; what the store says against a removal stands."""
+    entry = finding.entry
+    participant = listed.find(entry.lid, entry.pn)
+    if participant is None:
+        return finding if finding.outcome else _not_listed(finding, listed)
+    seen = replace(finding, participant=participant)
+    if participant.role != MEMBER:
+        seen = replace(seen, role=participant.role)
+    if finding.outcome:
+        return seen
+    if participant.is_me:
+        return replace(seen, outcome=SKIPPED, reason="this is ourselves")
+    if participant.role != MEMBER:
+        return replace(seen, outcome=SKIPPED, reason="an admin of the group")
+    return seen
+
+
+def _not_listed(finding: Finding, listed: Listed) -> Finding:
+    if listed.would_show(finding.entry.lid, finding.entry.pn):
+        return replace(finding, outcome=ALREADY_GONE, reason=_GONE)
+    return replace(finding, outcome=SKIPPED, reason=_NOT_TOLD_APART, stays=True)
+
+
+def _rows(
+    tx: Transaction, group: Group, person_ids: Sequence[int], watch: Watch | None, cutoff: int
+) -> Sequence[Row[Any]]:
+    member = (memberships.c.person_id, memberships.c.role, memberships.c.is_me, memberships.c.left_at)
+    query = select(
+        *member,
+        memberships.c.last_active_at,
+        WHITELISTED.label("whitelisted"),
+        silent(cutoff).label("silent"),
+        watched(watch.since if watch else None, cutoff).label("watched"),
+        removal_queue.c.id.label("queue_id"),
+    ).select_from(memberships.outerjoin(removal_queue, _QUEUED))
+    mine = (memberships.c.group_id == group.id, memberships.c.person_id.in_(person_ids))
+    return tx.connection.execute(query.where(*mine)).all()
+
+
+def _finding(entry: QueueEntry, row: Row[Any] | None) -> Finding:
+    if row is None:
+        return Finding(entry, SKIPPED, "not a member of this group")
+    if row.left_at is not None:
+        return Finding(entry, ALREADY_GONE, _GONE)
+    against = _protected(row) or _silence_broken(entry, row)
+    if against is not None:
+        return Finding(entry, SKIPPED, against)
+    if entry.id is not None and row.queue_id != entry.id:
+        return Finding(entry, SKIPPED, "taken out of the queue meanwhile")
+    if entry.window_ms is not None and not row.watched:
+        return Finding(entry, SKIPPED, "activity is not known for the whole window; stays in the queue", stays=True)
+    return Finding(entry)
+
+
+def _protected(row: Row[Any]) -> str | None:
+    if row.is_me:
+        return "this is ourselves"
+    if row.whitelisted:
+        return "on the whitelist"
+    return "an admin of the group" if row.role != MEMBER else None
+
+
+def _silence_broken(entry: QueueEntry, row: Row[Any]) -> str | None:
+    """Whoever was queued for silence must still be silent; whoever was queued by hand, since then."""
+    at = row.last_active_at
+    broken = at is not None and at > entry.created_at if entry.window_ms is None else not row.silent
+    return f"active again on {iso(at)}" if broken else None

@@ -1,0 +1,107 @@
+"""The fresh listing of a group, and when not to believe it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol, runtime_checkable
+
+from sqlalchemy import func, or_, select
+
+from runner.errors import RunnerError
+from runner.gateway import GroupGateway, Listing, Participant
+from runner.groups.group import Group
+from runner.groups.identity import LID, person_id
+from runner.store import Store
+from runner.stores.group_schema import memberships, people
+
+_CHUNK = 500
+
+
+class SuspiciousListing(RunnerError):
+    """The gateway's list of the group cannot be true, so nothing is done by it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"The gateway's list of the group cannot be right: {what}. Nobody was removed by it. "
+            "See that the gateway is connected and sees the group, bring the member list up to date, and try again"
+        )
+
+
+@runtime_checkable
+class ListsPeople(Protocol):
+    """A gateway that can tell of some people alone, so that a batch need not read a list of 100,000."""
+
+    def list_people(self, group_wa_id: str, ids: Sequence[str]) -> tuple[Participant, ...]:
+        """Those of ``ids`` who are in the group."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Who of those asked for is in the group now, by any of their ids.
+
+    ``all_lids``, ``all_pns``: everybody on the list has that id, so whoever is not found by it is not there.
+    """
+
+    by_id: dict[str, Participant]
+    all_lids: bool = True
+    all_pns: bool = True
+
+    def find(self, *ids: str | None) -> Participant | None:
+        return next((self.by_id[known] for known in ids if known in self.by_id), None)
+
+    def would_show(self, lid: str | None, pn: str | None) -> bool:
+        """Whether somebody with these ids would be found, if they were in the group."""
+        return (lid is not None and self.all_lids) or (pn is not None and self.all_pns)
+
+
+def fresh_listing(gateway: GroupGateway, store: Store, group: Group, ids: Iterable[str | None]) -> Listed:
+    """The group now, as far as it concerns ``ids``. Raises SuspiciousListing and what the gateway raises."""
+    wanted = sorted({known for known in ids if known})
+    if isinstance(gateway, ListsPeople):
+        return Listed(_index(gateway.list_people(group.wa_id, wanted)))
+    listing = gateway.list_group(group.wa_id)
+    check_listing(listing, store, group)
+    people_now = listing.participants
+    all_lids = all(one.lid or one.id.endswith(LID) for one in people_now)
+    return Listed(_index(people_now), all_lids, all(one.pn or not one.id.endswith(LID) for one in people_now))
+
+
+def check_listing(listing: Listing, store: Store, group: Group) -> None:
+    """Raises SuspiciousListing for a list that is empty, disagrees with itself, or lacks too many of our members."""
+    size = len(listing.participants)
+    if not size:
+        raise SuspiciousListing("it is empty")
+    if listing.size is not None and listing.size != size:
+        raise SuspiciousListing(f"it names {size} people and says that there are {listing.size}")
+    members, known, ourselves = _known_members(listing, store, group)
+    if members and not known:
+        raise SuspiciousListing(f"none of our {members} members is on it")
+    if size * 2 < members:
+        raise SuspiciousListing(f"it has {size} people where we know of {members}")
+    if ourselves:
+        raise SuspiciousListing("we are not on it ourselves, so we are no longer in the group")
+
+
+def _known_members(listing: Listing, store: Store, group: Group) -> tuple[int, int, bool]:
+    """Our members; how many of them are listed; whether we know ourselves and are not listed."""
+    listed = _index(listing.participants)
+    joined = memberships.join(people, people.c.id == memberships.c.person_id)
+    present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
+    found: set[int] = set()
+    ids = iter(listed)
+    with store.read() as tx:
+        run = tx.connection.execute
+        count = run(select(func.count()).select_from(memberships).where(*present)).scalar_one()
+        while chunk := list(islice(ids, _CHUNK)):
+            either = or_(people.c.lid.in_(chunk), people.c.pn.in_(chunk))
+            found.update(run(select(people.c.id).select_from(joined).where(*present, either)).scalars())
+        me = set(run(select(memberships.c.person_id).where(*present, memberships.c.is_me)).scalars())
+    absent = bool(me) and not me & found and not any(one.is_me for one in listing.participants)
+    return count, len(found), absent
+
+
+def _index(participants: Iterable[Participant]) -> dict[str, Participant]:
+    ids = ((one, known) for one in participants for known in (one.id, one.lid, one.pn) if known)
+    return {person_id(known) or known: one for one, known in ids}

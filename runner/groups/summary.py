@@ -1,0 +1,62 @@
+"""What a removal job says of itself: how much was watched, and whom it removed, refused, skipped or would remove."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import func, select
+
+from runner.clock import iso
+from runner.groups.activity import ActivityRows
+from runner.groups.booking import GIVEN_UP, REFUSED, REMOVED, WOULD_REMOVE
+from runner.groups.group import Group
+from runner.groups.judgement import ALREADY_GONE, SKIPPED
+from runner.groups.queue import QueueRows
+from runner.job import Job, JsonDict
+from runner.store import Transaction
+from runner.stores.batches import LedgerItem
+
+_SHOWN: dict[str, tuple[str, tuple[str, ...]]] = {
+    REFUSED: ("refused", ("id", "code", "reason")),
+    ALREADY_GONE: ("alreadyGone", ("id", "name")),
+    GIVEN_UP: ("givenUp", ("id", "name", "reason")),
+    SKIPPED: ("skipped", ("id", "name", "reason")),
+    WOULD_REMOVE: ("wouldRemove", ("id", "name", "lastActivity", "reason")),
+}
+_ROSTER_NOTE = "taken off the roster kept here; nothing was sent to WhatsApp: somebody has to remove them by hand"
+
+
+def summary_of(tx: Transaction, group: Group, window_ms: int, now: int, slack_ms: int) -> JsonDict:
+    """What is known at ``now``, before a sync; kept in the job's result, so that the moment stays the same."""
+    rows = ActivityRows(tx)
+    watch = rows.watched_since(group, now, slack_ms)
+    watched = rows.watchfulness(group, window_ms, now, slack_ms)
+    would = QueueRows(tx).would_queue(group, window_ms, now, slack_ms).subquery()
+    inactive = tx.connection.execute(select(func.count()).select_from(would)).scalar_one()
+    said: JsonDict = {"atMs": now, "found": inactive, "unknown": watched.unknown}
+    if watch is not None:
+        said |= {"watchedSince": iso(watch.since), "watchedUntil": iso(watch.until)}
+    return {"sync": said, "watched": str(watched)}
+
+
+def removal_result(job: Job, items: Iterable[LedgerItem]) -> JsonDict:
+    """What the ledger adds to the job's result, in one pass; lists that would be empty are left out."""
+    result: JsonDict = {"removedWhatsappIds": []}
+    if job.config.get("dryRun") is True:
+        result["wouldRemove"] = []
+    for item in items:
+        if item.outcome == REMOVED:
+            result["removedWhatsappIds"].append(item.data["id"])
+        elif item.outcome is None:
+            result.setdefault("unknownWhatsappIds", []).append(item.data["id"])
+        elif item.outcome in _SHOWN:
+            name, fields = _SHOWN[item.outcome]
+            result.setdefault(name, []).append(_only(item.data, fields))
+    if job.result.get("via") == "roster" and result["removedWhatsappIds"]:
+        result["note"] = _ROSTER_NOTE
+    return result
+
+
+def _only(data: JsonDict, fields: Iterable[str]) -> dict[str, Any]:
+    return {name: data[name] for name in fields if name in data}

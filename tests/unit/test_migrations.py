@@ -1,0 +1,109 @@
+"""Migrations: the same tables as in the code, at once or not at all, by one start or by several."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from runner.stores import group_schema
+from runner.stores.database import SqlStore
+from runner.stores.migrate import DatabaseTooNew, current_revision, migrate, newest_revision
+from runner.stores.migrations import regenerate
+
+METADATA = group_schema.groups.metadata
+
+
+def revision(url: str) -> str | None:
+    store = SqlStore(url, pooled=False)
+    with store.read() as tx:
+        return current_revision(tx.connection)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'home' / 'runner.db'}"
+
+
+def definitions(url: str) -> dict[tuple[str, str], set[str]]:
+    """Every table and index as the database has it, its lines in any order."""
+    store = SqlStore(url, pooled=False)
+    query = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%'"
+    with store.read() as tx:
+        rows = tx.connection.execute(text(query)).all()
+    return {(row.type, row.name): {line.strip(" \t,") for line in row.sql.splitlines()} for row in rows}
+
+
+def test_migrations_make_the_tables_of_the_code(url: str, tmp_path: Path) -> None:
+    migrate(url)
+    plain = f"sqlite:///{tmp_path / 'plain.db'}"
+    METADATA.create_all(SqlStore(plain, pooled=False).engine)
+    made, wanted = definitions(url), definitions(plain)
+    assert made.keys() == wanted.keys()
+    assert {key: made[key] ^ wanted[key] for key in made if made[key] != wanted[key]} == {}
+
+
+@pytest.mark.filterwarnings("ignore:autogenerate skipping")
+def test_alembic_finds_nothing_to_change(url: str) -> None:
+    migrate(url)
+    store = SqlStore(url, pooled=False)
+    with store.read() as tx:
+        context = MigrationContext.configure(tx.connection, opts={"compare_type": True, "compare_server_default": True})
+        changes = compare_metadata(context, METADATA)
+    assert [change for change in changes if not _is_expression(change)] == []
+
+
+def _is_expression(change: Any) -> bool:
+    """An index on an expression (``priority DESC``) cannot be reflected; the test above compares it by its text."""
+    return bool(change[0].endswith("_index") and change[1].name == "ix_jobs_waiting")
+
+
+def test_the_files_are_what_regenerate_would_write(tmp_path: Path) -> None:
+    regenerate.write(tmp_path)
+    for made in tmp_path.glob("*.py"):
+        assert made.read_text() == (regenerate.VERSIONS / made.name).read_text(), regenerate.__doc__
+
+
+def test_again_changes_nothing(url: str) -> None:
+    migrate(url)
+    before = definitions(url)
+    migrate(url)
+    assert definitions(url) == before
+    assert revision(url) == newest_revision()
+
+
+def test_half_a_migration_leaves_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("alembic.runtime.migration.HeadMaintainer.update_to_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        migrate(url)
+    assert definitions(url) == {}
+    monkeypatch.undo()
+    migrate(url)
+    assert revision(url) == newest_revision()
+
+
+def test_a_newer_database_is_refused(url: str) -> None:
+    migrate(url)
+    with SqlStore(url, pooled=False).write() as tx:
+        tx.connection.execute(text("UPDATE alembic_version SET version_num = '9999_later'"))
+    with pytest.raises(DatabaseTooNew, match=r"made by a newer version .it stands at 9999_later"):
+        migrate(url)
+
+
+def test_several_starts_at_once(url: str) -> None:
+    context = multiprocessing.get_context("spawn")
+    starts = [context.Process(target=migrate, args=(url,)) for _ in range(4)]
+    for start in starts:
+        start.start()
+    for start in starts:
+        start.join(60)
+    assert [start.exitcode for start in starts] == [0, 0, 0, 0]
+    assert revision(url) == newest_revision()

@@ -1,0 +1,67 @@
+"""A real manager on a real database, and a client that speaks to it as a program on this machine would."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from falcon import testing
+
+from runner.manager import JobManager
+from runner.settings import Settings
+from runner.stores.migrate import migrate
+from web.app import create_app
+
+SAMPLES = "tests.web.samples"
+_numbers = count(1)
+_pause = threading.Event()
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    home: Path = tmp_path_factory.mktemp("home")
+    return Settings(home=home, workflows=SAMPLES, max_running=4, standby=1, grace_seconds=5, terminate_seconds=2)
+
+
+@pytest.fixture(scope="module")
+def manager(settings: Settings) -> Iterator[JobManager]:
+    migrate(settings.url)
+    manager = JobManager(settings)
+    manager.open()
+    yield manager
+    limit = threading.Event()
+    threading.Timer(20, limit.set).start()
+    manager.drain(limit)
+    manager.close()
+
+
+@pytest.fixture(scope="module")
+def client(manager: JobManager) -> testing.TestClient:
+    return testing.TestClient(create_app(manager), headers={"Host": "localhost:3000"})
+
+
+@pytest.fixture
+def group() -> str:
+    """A group id that no other test has."""
+    return f"1203634036{next(_numbers):08d}@g.us"
+
+
+@pytest.fixture
+def body(group: str) -> dict[str, Any]:
+    """A start that is in order, and stays at work until it is cancelled."""
+    return {"type": "walk", "groupWaId": group, "batchSize": 5, "delayMs": 10_000, "dryRun": False}
+
+
+def wait_for(condition: Callable[[], Any], sentence: str, seconds: float = 20.0) -> Any:
+    """The first true value of ``condition``; fails with the sentence when none comes within a generous limit."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        _pause.wait(0.01)
+    raise AssertionError(f"within {seconds} s it never came true that {sentence}")

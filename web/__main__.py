@@ -1,0 +1,136 @@
+"""The server: the one place where everything is put together. ``python -m web [--demo]``.
+
+Exit codes: 0 stopped in order · 1 something unexpected · 3 some jobs had to be forced · 4 a second signal: jobs were
+left to end by themselves · 78 the configuration is wrong, and a sentence says what.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from typing import Any, NoReturn
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from waitress.server import create_server
+
+from runner.errors import RunnerError
+from runner.manager import JobManager
+from runner.settings import Settings
+from runner.stores.migrate import migrate
+from web.app import create_app
+from web.banner import banner
+from web.configuration import WrongConfiguration, read_server_settings
+from web.draining import BROKEN, Draining
+from web.lock import AlreadyRunning, ServerLock
+from web.logs import UnknownLevel, set_up_logs
+from web.visible import visible
+
+log = logging.getLogger(__name__)
+
+WRONG_CONFIGURATION = 78
+BODY_BYTES = 131_072
+"""What waitress takes: twice what the application does, so that a body a little too large gets a proper answer."""
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m web", description="The server. Configured by RUNNER_* variables.")
+    parser.add_argument("--demo", action="store_true", help="make the demo's group, with members to work on")
+    demo = parser.parse_args(arguments).demo
+    os.umask(0o077)  # what is kept here is people's data
+    try:
+        set_up_logs()
+        settings = read_server_settings()
+        lock = ServerLock(settings)
+        lock.take()
+        manager = prepare(settings, demo)
+        server = listen(manager)
+        open_manager(manager)
+    except (WrongConfiguration, AlreadyRunning, UnknownLevel) as error:
+        print(f"runner: {visible(str(error))}", file=sys.stderr)
+        return WRONG_CONFIGURATION
+    return serve(manager, server, demo=demo)
+
+
+def prepare(settings: Settings, demo: bool) -> JobManager:
+    """Home, database and manager; nothing runs yet. Raises WrongConfiguration."""
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        migrate(settings.url)
+        manager = JobManager(settings)
+        if demo:
+            from runner.demo.seed import seed_demo
+
+            seed_demo(manager.store, manager.clock)
+    except (RunnerError, OSError) as error:
+        raise WrongConfiguration(str(error)) from error
+    except SQLAlchemyError as error:
+        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+        shown = make_url(settings.url).render_as_string()
+        raise WrongConfiguration(
+            f"The database {shown} cannot be used: {cause}. It was left as it is; put a backup in its place, "
+            "or name another with RUNNER_DATABASE_URL"
+        ) from error
+    return manager
+
+
+def listen(manager: JobManager) -> Any:
+    """Binds the port, before anything runs that would have to be stopped again. Raises WrongConfiguration."""
+    settings = manager.settings
+    try:
+        return create_server(
+            create_app(manager),
+            host=settings.host,
+            port=settings.port,
+            threads=16,
+            ident=None,
+            asyncore_use_poll=True,
+            channel_request_lookahead=1,
+            outbuf_high_watermark=65_536,
+            max_request_body_size=BODY_BYTES,
+            connection_limit=2000,
+            channel_timeout=30,
+            trusted_proxy=None,
+            clear_untrusted_proxy_headers=True,
+        )
+    except OSError as error:
+        raise WrongConfiguration(
+            f"Port {settings.port} of {settings.host} cannot be had ({error.strerror}); name another with --port"
+        ) from error
+
+
+def open_manager(manager: JobManager) -> None:
+    """Starts the processes and takes up what was left. Raises WrongConfiguration for workflows that do not load."""
+    try:
+        manager.open()
+    except ImportError as error:
+        raise WrongConfiguration(f"RUNNER_WORKFLOWS: {error}") from error
+
+
+def serve(manager: JobManager, server: Any, *, demo: bool) -> int:
+    """Answers until it is told to stop; returns the exit code."""
+    draining = Draining(manager)
+    draining.listen()
+    print(banner(manager.settings, server.effective_port, demo=demo), flush=True)
+    try:
+        server.run()
+    except SystemExit:
+        log.debug("Left before the first request")
+    manager.close()
+    log.info("Stopped")
+    if draining.code == BROKEN:
+        _leave_at_once(BROKEN)
+    return draining.code
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    """Without waiting for jobs that could not be stopped: they end when this process is gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

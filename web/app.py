@@ -1,0 +1,48 @@
+"""The HTTP face: its routes are its table of contents."""
+
+from __future__ import annotations
+
+import falcon
+
+from runner.manager import JobManager
+from web.errors import add_error_answers
+from web.groups import GroupEntry, GroupList, RemovalHistory
+from web.health import Liveness, Readiness
+from web.jobs import JobCancel, JobEntry, JobList, JobStart, JobState
+from web.lists import Whitelist
+from web.members import MemberList, MemberRole
+from web.middleware import all_middleware
+from web.queue import RemovalQueue, RemovalQueuePopulation, RemovalQueueRun, RemovalQueueSync
+
+QUEUE_DEFAULTS = {"batchSize": 5, "dryRun": True}
+
+
+def create_app(manager: JobManager) -> falcon.App[falcon.Request, falcon.Response]:
+    """The application over a manager that has been started. Knows nothing that the manager does not."""
+    app = falcon.App(middleware=all_middleware(manager.settings))
+    add_error_answers(app)
+
+    app.add_route("/admin/jobs/start", JobStart(manager))
+    app.add_route("/admin/jobs/{job_id}/status", JobState(manager))
+    app.add_route("/admin/jobs/{job_id}/cancel", JobCancel(manager))
+    app.add_route("/admin/jobs", JobList(manager))
+    app.add_route("/admin/jobs/{job_id}", JobEntry(manager))
+
+    app.add_route("/admin/groups", GroupList(manager))
+    app.add_route("/admin/groups/{group_id}", GroupEntry(manager))
+    app.add_route("/admin/members", MemberList(manager))
+    app.add_route("/admin/members/role", MemberRole(manager))
+    app.add_route("/admin/lists/whitelist", Whitelist(manager))
+    app.add_route("/admin/removalHistory", RemovalHistory(manager))
+
+    queue_run = RemovalQueueRun(manager, "removal_queue", "Removal queue run started", QUEUE_DEFAULTS)
+    workflow_run = RemovalQueueRun(manager, "removal_workflow", "Removal workflow started", {})
+    app.add_route("/admin/removalQueue", RemovalQueue(manager))
+    app.add_route("/admin/removalQueue/sync", RemovalQueueSync(manager))
+    app.add_route("/admin/removalQueue/hardcode-populate", RemovalQueuePopulation(manager))
+    app.add_route("/admin/removalQueue/run", queue_run)
+    app.add_route("/admin/removalQueue/runWorkflow", workflow_run)
+
+    app.add_route("/livez", Liveness())
+    app.add_route("/readyz", Readiness(manager))
+    return app

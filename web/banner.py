@@ -1,0 +1,49 @@
+"""What the server says when it stands: where it is, and what to try."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+
+from sqlalchemy.engine import make_url
+
+from runner.settings import Settings
+from web.visible import visible
+
+DEMO_START = {
+    "type": "removal_workflow",
+    "groupWaId": "120363403645737238@g.us",
+    "batchSize": 5,
+    "delayMs": 10_000,
+    "dryRun": True,
+    "inactivityWindowMs": 2_592_000_000,
+}
+
+
+def banner(settings: Settings, port: int, *, demo: bool) -> str:
+    """For a terminal. Three of its lines work when pasted."""
+    shown_host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{shown_host}:{port}"
+    database = make_url(settings.url).render_as_string(hide_password=True)
+    lines = [
+        f"cancellable-jobs {version('cancellable-jobs')} answers at {url}",
+        f"  home      {visible(str(settings.home))}",
+        f"  database  {visible(database)}",
+        f"  gateway   {visible(settings.gateway)}",
+        "  Ctrl-C stops the jobs at their next checkpoint, and then the server",
+        "",
+        "Try:",
+        *(f"  {command}" for command in _commands(url, demo)),
+    ]
+    return "\n".join(lines)
+
+
+def _commands(url: str, demo: bool) -> list[str]:
+    if not demo:
+        return [f"curl {url}/readyz", f"curl {url}/admin/groups", f"curl {url}/admin/jobs"]
+    start = f"-H 'Content-Type: application/json' -d '{json.dumps(DEMO_START)}'"
+    return [
+        f"curl -X POST {url}/admin/jobs/start {start}",
+        f"curl '{url}/admin/jobs?status=running'",
+        f"curl '{url}/admin/members?groupWhatsappId={DEMO_START['groupWaId']}'",
+    ]

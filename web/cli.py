@@ -1,0 +1,69 @@
+"""The console script ``runner``: serve, import, and the client's verbs. typer and rich are loaded from here alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import web
+from web.imports import imports
+from web.printing import complain
+from web.verbs import add_verbs
+
+WRONG_CONFIGURATION = 78
+
+app = typer.Typer(
+    help="Runs jobs in processes of their own, which can be stopped.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+add_verbs(app)
+app.add_typer(imports, name="import")
+
+
+@app.command(
+    epilog="Exit codes: 0 stopped in order · 1 unexpected · 3 jobs forced · 4 second signal · 78 configuration"
+)
+def serve(
+    host: Annotated[str | None, typer.Option(help="RUNNER_HOST; loopback only for now.", show_default=False)] = None,
+    port: Annotated[int | None, typer.Option(help="RUNNER_PORT, 3000.", show_default=False)] = None,
+    home: Annotated[Path | None, typer.Option(help="RUNNER_HOME: where it keeps all.", show_default=False)] = None,
+    database_url: Annotated[str | None, typer.Option(help="RUNNER_DATABASE_URL.", show_default=False)] = None,
+    workflows: Annotated[str | None, typer.Option(help="RUNNER_WORKFLOWS: modules.", show_default=False)] = None,
+    max_running: Annotated[int | None, typer.Option(help="RUNNER_MAX_RUNNING.", show_default=False)] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Make a group with members to try it on.")] = False,
+) -> None:
+    """Starts the server. All its settings are RUNNER_* variables; these flags are the most wanted of them."""
+    given = {
+        "HOST": host,
+        "PORT": port,
+        "HOME": home and home.absolute(),
+        "DATABASE_URL": database_url,
+        "WORKFLOWS": workflows,
+        "MAX_RUNNING": max_running,
+    }
+    os.environ |= {f"RUNNER_{name}": str(value) for name, value in given.items() if value is not None}
+    if (shadow := _shadow()) is not None:
+        complain(f"{shadow} would be taken for a part of the runner; start it from another folder")
+        raise typer.Exit(WRONG_CONFIGURATION)
+    sys.stdout.flush()
+    # Not in this process: started from a console script, every job's process would run that script again.
+    os.execv(sys.executable, [sys.executable, "-m", "web", *(["--demo"] if demo else [])])  # noqa: S606
+
+
+def _shadow() -> Path | None:
+    """A package in the current folder that has our name and comes before us on the path of ``python -m``."""
+    ours = Path(web.__file__).resolve().parent.parent
+    here = Path.cwd().resolve()
+    found = (here / name for name in ("web", "runner"))
+    return None if here == ours else next((path for path in found if (path / "__init__.py").is_file()), None)
+
+
+def main() -> None:
+    app(prog_name="runner")

@@ -1,0 +1,102 @@
+"""The runner's HTTP face, seen from a program: what the command line's verbs speak through."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+
+Json = dict[str, Any]
+
+POLL_SECONDS = 0.5
+FINISHED = frozenset({"completed", "cancelled", "failed"})
+
+
+class NotReachable(Exception):
+    """Nobody answers there, or what answers is not a runner."""
+
+
+class Refused(Exception):
+    """The server said no. ``status`` is the HTTP status; the message is the server's own sentence."""
+
+    def __init__(self, status: int, message: str, faults: list[Json]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.faults = faults
+
+
+class Client:
+    """One server, by its address. Raises NotReachable and Refused."""
+
+    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+        self._http = httpx.Client(base_url=url, timeout=30, transport=transport, follow_redirects=False)
+        self._url = url
+
+    def start(self, body: Json, key: str | None = None) -> Json:
+        headers = {"Idempotency-Key": key} if key else {}
+        return self._ask("POST", "/admin/jobs/start", json=body, headers=headers).json()  # type: ignore[no-any-return]
+
+    def status(self, job_id: str) -> Json:
+        return self._ask("GET", f"/admin/jobs/{_segment(job_id)}/status").json()  # type: ignore[no-any-return]
+
+    def cancel(self, job_id: str, reason: str | None = None) -> Json:
+        body = {"json": {"reason": reason}} if reason else {}
+        answer = self._ask("POST", f"/admin/jobs/{_segment(job_id)}/cancel", **body)
+        return answer.json()  # type: ignore[no-any-return]
+
+    def jobs(self, most: int, **filters: str) -> Iterator[Json]:
+        """The newest first, at most ``most``, page by page."""
+        path, query = "/admin/jobs", filters | {"limit": str(min(most, 1000))}
+        left = most
+        while left > 0:
+            answer = self._ask("GET", path, params=query)
+            page = answer.json()
+            yield from page[:left]
+            left -= len(page)
+            following = answer.links.get("next")
+            if following is None:
+                return
+            path, query = following["url"], {}
+
+    def watch(self, job_id: str, seconds: float | None, show: Callable[[Json], None]) -> Json | None:
+        """Looks until the job has ended and, if it was cancelled, its processes are gone.
+
+        ``show`` gets each look. None when ``seconds`` are over first.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        while True:
+            job = self.status(job_id)
+            show(job)
+            if is_over(job):
+                return job
+            if end is not None and time.monotonic() + POLL_SECONDS > end:
+                return None
+            time.sleep(POLL_SECONDS)
+
+    def _ask(self, method: str, path: str, **how: Any) -> httpx.Response:
+        if not how.get("params"):
+            how.pop("params", None)  # an empty one would strike the query out of ``path``
+        try:
+            answer = self._http.request(method, path, **how)
+            body = answer.json()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise NotReachable(f"No answer from {self._url}: {str(error) or type(error).__name__}") from error
+        except ValueError as error:
+            raise NotReachable(f"What answers at {self._url} is not a runner") from error
+        if not answer.is_success:
+            said = body if isinstance(body, dict) else {}
+            raise Refused(answer.status_code, str(said.get("detail", answer.reason_phrase)), said.get("errors", []))
+        return answer
+
+
+def is_over(job: Json) -> bool:
+    """``cancelled`` is said at once; it is over when the tree was proved empty, or somebody would not die."""
+    if job["status"] not in FINISHED:
+        return False
+    return "cancellation" not in job or job["cancellation"]["phase"] in ("stopped", "unconfirmed")
+
+
+def _segment(job_id: str) -> str:
+    return httpx.URL(path="/" + job_id).raw_path.decode().removeprefix("/").replace("/", "%2F").replace("?", "%3F")

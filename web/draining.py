@@ -1,0 +1,51 @@
+"""Going down in order: on the first signal the jobs are stopped while the server still answers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from types import FrameType
+
+from runner.manager import JobManager
+
+log = logging.getLogger(__name__)
+
+STOPPED, BROKEN, FORCED, ABANDONED = 0, 1, 3, 4
+"""Exit codes: all jobs stopped by themselves; draining failed; some had to be forced; a second signal, jobs left."""
+
+
+class Draining:
+    """``code``: what to exit with. waitress swallows what a SystemExit carries, so it is kept here."""
+
+    def __init__(self, manager: JobManager) -> None:
+        self._manager = manager
+        self._begun = False
+        self.code = STOPPED
+
+    def listen(self) -> None:
+        """From here on SIGTERM and Ctrl-C drain; a second one ends at once. From the main thread."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._begin)
+        signal.signal(signal.SIGUSR1, self._leave)
+
+    def _begin(self, _number: int, _frame: FrameType | None) -> None:
+        if self._begun:
+            # Jobs and Manager notice by themselves that the server is gone. Nothing else may be waited for here.
+            os._exit(ABANDONED)
+        self._begun = True
+        threading.Thread(target=self._drain, name="drain", daemon=True).start()
+
+    def _drain(self) -> None:
+        log.info("Going down: jobs stop at their next checkpoint; a second signal ends at once")
+        try:
+            forced = self._manager.drain(threading.Event())
+            self.code = FORCED if forced else STOPPED
+        except Exception:
+            log.exception("Draining failed")
+            self.code = BROKEN
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def _leave(self, _number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(self.code)

@@ -1,0 +1,56 @@
+"""One server for one home, and for one database: two would run each other's jobs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from runner.settings import Settings
+
+
+class AlreadyRunning(Exception):
+    def __init__(self, pid: str, path: Path) -> None:
+        who = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"A server is running there already: {who} holds {path}. Stop it first, or give this one a home "
+            "of its own with --home"
+        )
+
+
+class ServerLock:
+    """Held as long as this process lives; the system frees it, however that ends."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._paths = [settings.home / "run" / "server.lock", *_beside_database(settings)]
+        self._files: list[int] = []
+
+    def take(self) -> None:
+        """Raises AlreadyRunning, naming the other's pid."""
+        for path in self._paths:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._files.append(_take(path))
+
+
+def _take(path: Path) -> int:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.read(file, 20).decode("ascii", "replace").strip()
+        os.close(file)
+        raise AlreadyRunning(pid if pid.isdigit() else "", path) from None
+    os.ftruncate(file, 0)
+    os.write(file, f"{os.getpid()}\n".encode())
+    return file
+
+
+def _beside_database(settings: Settings) -> list[Path]:
+    """A database outside the home may be named by a server with another home."""
+    url = make_url(settings.url)
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return []
+    database = Path(url.database).absolute()
+    return [] if database.parent == settings.home.absolute() else [database.with_name(f"{database.name}.lock")]

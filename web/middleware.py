@@ -1,0 +1,116 @@
+"""What is true of every request and every answer."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import falcon
+
+from runner.settings import Settings
+from web.visible import visible
+
+log = logging.getLogger(__name__)
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+ANSWER_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class RequestId:
+    """Every request has an id, in its answer and in the log: the client's own if it is harmless."""
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        given = req.get_header("X-Request-Id") or ""
+        req.context.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        req.context.began = time.monotonic()
+        resp.set_header("X-Request-Id", req.context.request_id)
+
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, resource: object, req_succeeded: bool
+    ) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            took = (time.monotonic() - req.context.began) * 1000
+            path = visible(req.path, 200)
+            log.debug("%s %s %s %.1f ms, request %s", req.method, path, resp.status_code, took, req.context.request_id)
+
+
+class AnswerHeaders:
+    """Nothing is kept in a cache, guessed at, framed, or shared with another origin."""
+
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, resource: object, req_succeeded: bool
+    ) -> None:
+        resp.set_headers(ANSWER_HEADERS)
+
+
+class HostCheck:
+    """Only names that are ours: a page that has its own name point at this machine gets nothing (421)."""
+
+    def __init__(self, settings: Settings) -> None:
+        own = [settings.host, *settings.allowed_hosts.split(",")]
+        self._names = LOOPBACK_NAMES | {name.strip().strip("[]").lower() for name in own if name.strip()}
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        name, _ = split_host(req.get_header("Host") or "")
+        if name not in self._names:
+            raise falcon.HTTPError(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                description="This server does not answer to that Host; RUNNER_ALLOWED_HOSTS may name more",
+            )
+
+
+class SameOrigin:
+    """No other site may change anything with somebody's browser (403). Programs send neither header, and pass."""
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        if req.method not in SAFE_METHODS and not _is_ours(req):
+            raise falcon.HTTPForbidden(description="Requests that change something are not taken from other sites")
+
+
+def split_host(host: str) -> tuple[str, int | None]:
+    """Name and port of a Host header, brackets off, in lower case; ("", None) for what is none."""
+    try:
+        parts = urlsplit(f"//{host}")
+        port = parts.port
+    except ValueError:
+        return "", None
+    return ("", None) if parts.path or parts.username is not None else (parts.hostname or "", port)
+
+
+def _is_ours(req: falcon.Request) -> bool:
+    site = req.get_header("Sec-Fetch-Site")
+    if site is not None and site not in ("same-origin", "none"):
+        return False
+    origin = req.get_header("Origin")
+    return origin is None or _same_place(origin, req.get_header("Host") or "")
+
+
+def _same_place(origin: str, host: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    default = _DEFAULT_PORTS.get(parts.scheme)
+    if default is None or parts.path or parts.query or parts.fragment:
+        return False
+    (name, port), (own_name, own_port) = split_host(parts.netloc), split_host(host)
+    return name != "" and (name, port or default) == (own_name, own_port or default)
+
+
+def all_middleware(settings: Settings) -> list[Any]:
+    """In the order they see a request; answers pass them the other way round."""
+    return [RequestId(), AnswerHeaders(), HostCheck(settings), SameOrigin()]

@@ -1,0 +1,97 @@
+"""What the command line prints. Nothing that comes from a server or a file acts on the terminal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from web.visible import visible
+
+out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def say(text: object) -> None:
+    out.print(Text(visible(str(text))))
+
+
+def complain(text: object) -> None:
+    err.print(Text(f"runner: {visible(str(text))}"))
+
+
+def print_json(value: object) -> None:
+    """One line, everything but ASCII escaped: safe to see, and the same to parse."""
+    print(json.dumps(value))
+
+
+def print_jobs(jobs: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("id", "type", "status", "progress", "created"):
+        table.add_column(column, no_wrap=column == "id")
+    for job in jobs:
+        row = (job["id"], job["type"], state_of(job), progress_of(job), job["createdAt"])
+        table.add_row(*(Text(visible(str(cell), 80)) for cell in row))
+    out.print(table)
+
+
+def print_job(job: dict[str, Any]) -> None:
+    for name, value in job.items():
+        say(f"{name}: {value if isinstance(value, str | int) else json.dumps(value, ensure_ascii=False)}")
+
+
+def state_of(job: dict[str, Any]) -> str:
+    """The status, and what is really happening while a cancel is under way."""
+    phase = job.get("cancellation", {}).get("phase")
+    if phase in (None, "stopped"):
+        waits = f" (waits for {job['waitingFor']})" if "waitingFor" in job else ""
+        return str(job["status"]) + waits
+    return f"{job['status']} ({phase}, at the latest {job['cancellation']['deadlineAt']})"
+
+
+def progress_of(job: dict[str, Any]) -> str:
+    progress = job["progress"]
+    total = f"/{progress['total']}" if "total" in progress else ""
+    percent = f" {progress['percent']:g} %" if "percent" in progress else ""
+    return f"{progress['processed']}{total}{percent}"
+
+
+def span_of(seconds: int | None) -> str:
+    """``1:02:03``, ``2:03``, or ``unknown`` rather than a guess."""
+    if seconds is None:
+        return "unknown"
+    hours, rest = divmod(seconds, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
+
+
+class Bar:
+    """A bar with percent and ETA, in the terminal's place for it; lines where it is no terminal."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.fields[state]}", markup=False), BarColumn(), TextColumn("{task.fields[left]}"))
+        self._progress = Progress(*columns, console=err, transient=False, disable=not err.is_terminal)
+        self._line: TaskID | None = None
+        self._said: tuple[str, int] | None = None
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        self._line = self._progress.add_task("", total=None, state="", left="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, job: dict[str, Any]) -> None:
+        progress = job["progress"]
+        state, left = visible(state_of(job)), f"{progress_of(job)}, ETA {span_of(progress.get('etaSeconds'))}"
+        if err.is_terminal and self._line is not None:
+            done, total = progress["processed"], progress.get("total")
+            self._progress.update(self._line, completed=done, total=total, state=state, left=left)
+        elif (state, progress["processed"]) != self._said:
+            self._said = (state, progress["processed"])
+            err.print(Text(f"{state}: {left}"))

@@ -1,0 +1,99 @@
+"""What stands behind the question mark of an address, checked as strictly as a body."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Collection, Mapping
+from urllib.parse import urlencode
+
+import falcon
+
+from runner.errors import FieldFault, InvalidFields
+from runner.job import JobStatus
+from web.faults import unknown_field
+from web.visible import visible
+
+MAX_LIMIT = 1000
+
+_JOB_CURSOR = re.compile(r"([0-9]{1,16})\.([0-9A-Za-z_]{1,64})")
+_ROW_CURSOR = re.compile(r"([0-9]{1,18})")
+
+
+def read_query(req: falcon.Request, known: Collection[str]) -> dict[str, str]:
+    """The parameters, each given once and with a value.
+
+    Raises InvalidFields for unknown ones too: a filter that is misspelt must not become no filter.
+    """
+    faults = []
+    for name, value in req.params.items():
+        if name not in known:
+            faults.append(unknown_parameter(name, known))
+        elif isinstance(value, list):
+            faults.append(FieldFault(name, f"{name} is given {len(value)} times; give it once"))
+        elif not value.strip():
+            faults.append(FieldFault(name, f"{name} is empty; leave it out, or give it a value"))
+    if faults:
+        raise InvalidFields(faults)
+    return {name: value for name, value in req.params.items() if isinstance(value, str)}
+
+
+def unknown_parameter(name: str, known: Collection[str]) -> FieldFault:
+    if known:
+        fault = unknown_field(name, known)
+        return FieldFault(fault.field, fault.message.replace("Unknown field", "Unknown parameter", 1))
+    return FieldFault(visible(name, 80), f'Unknown parameter "{visible(name, 80)}"; there are none here')
+
+
+def read_status(req: falcon.Request) -> JobStatus | None:
+    """The filter by status. Raises InvalidFields, naming the allowed values, for anything but exactly one of them."""
+    allowed = ", ".join(status.value for status in JobStatus)
+    given = req.params.get("status")
+    if given is None:
+        return None
+    if isinstance(given, list) or given not in set(JobStatus):
+        raise InvalidFields.one("status", f"status must be given once, as one of: {allowed}")
+    return JobStatus(given)
+
+
+def read_limit(given: str | None) -> int:
+    """How many a page shows, 1 to 1000; 1000 where nothing is said."""
+    if given is None:
+        return MAX_LIMIT
+    if not re.fullmatch(r"[0-9]{1,4}", given, re.ASCII) or not 1 <= int(given) <= MAX_LIMIT:
+        raise InvalidFields.one("limit", f"limit must be a whole number from 1 to {MAX_LIMIT}")
+    return int(given)
+
+
+def write_cursor(*parts: int | str) -> str:
+    """Where a page ended. Opaque to clients."""
+    return base64.urlsafe_b64encode(".".join(map(str, parts)).encode()).decode().rstrip("=")
+
+
+def read_job_cursor(given: str | None) -> tuple[int, str] | None:
+    """(created_at, id). Raises InvalidFields for what ``write_cursor`` did not write."""
+    found = None if given is None else _opened(given, _JOB_CURSOR)
+    return None if found is None else (int(found[1]), found[2])
+
+
+def read_row_cursor(given: str | None) -> int | None:
+    """The id of a row. Raises InvalidFields for what ``write_cursor`` did not write."""
+    found = None if given is None else _opened(given, _ROW_CURSOR)
+    return None if found is None else int(found[1])
+
+
+def link_next(resp: falcon.Response, path: str, query: Mapping[str, str], cursor: str) -> None:
+    """Says where the next page is."""
+    resp.append_link(f"{path}?{urlencode({**query, 'cursor': cursor})}", rel="next")
+
+
+def _opened(given: str, form: re.Pattern[str]) -> re.Match[str]:
+    try:
+        padded = given.encode("ascii") + b"=" * (-len(given) % 4)
+        text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+    except ValueError:  # also what base64 and the decoders raise
+        text = ""
+    found = form.fullmatch(text)
+    if found is None:
+        raise InvalidFields.one("cursor", "cursor is broken; take it from the Link header of the page before")
+    return found

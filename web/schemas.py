@@ -1,0 +1,87 @@
+"""A job as the client sees it: camelCase, absent values absent, times in UTC. The seed's own keys come first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from runner.clock import iso
+from runner.job import Cancellation, Job, JsonDict
+
+_ETA_STEPS = ((60, 1), (600, 5), (3600, 30))
+"""(below so many seconds, say it to so many): an estimate is not exact, and need not change with each second."""
+_LONG_ETA_STEP = 60
+
+
+def job_on_wire(job: Job, result: JsonDict | None, now_ms: int) -> JsonDict:
+    """The job; ``result`` as the manager puts it together, ``now_ms`` for what is left of the time."""
+    return _present(
+        id=job.id,
+        type=job.type,
+        status=job.status.value,
+        config=job.config,
+        progress=_progress(job, now_ms),
+        result=result,
+        createdAt=iso(job.created_at),
+        startedAt=_time(job.started_at),
+        completedAt=_time(job.completed_at),
+        attempt=job.attempt,
+        cancellation=_cancellation(job.cancellation),
+        waitingFor=job.waiting_for,
+        waiting=_waiting(job.waiting),
+    )
+
+
+def _progress(job: Job, now_ms: int) -> JsonDict:
+    """``etaSeconds`` is absent when unknown, and when there is nothing to wait for any more."""
+    progress = job.progress
+    done_at = progress.done_at_ms if job.is_live else None
+    return _present(
+        processed=progress.processed,
+        total=progress.total,
+        currentBatch=progress.current_batch,
+        message=progress.message,
+        percent=progress.percent,
+        etaSeconds=None if done_at is None else eta_seconds(done_at - now_ms),
+    )
+
+
+def eta_seconds(left_ms: int) -> int:
+    """Whole seconds, never negative, rounded up to steps that grow with the distance; so an ``ETag`` stays a while."""
+    seconds = max(0, math.ceil(left_ms / 1000))
+    step = next((step for below, step in _ETA_STEPS if seconds < below), _LONG_ETA_STEP)
+    return math.ceil(seconds / step) * step
+
+
+def _cancellation(cancellation: Cancellation | None) -> JsonDict | None:
+    if cancellation is None:
+        return None
+    return _present(
+        requestedAt=iso(cancellation.requested_at),
+        requestedBy=cancellation.requested_by,
+        reason=cancellation.reason,
+        phase=cancellation.phase.value,
+        deadlineAt=iso(cancellation.deadline_at),
+        seenAt=_time(cancellation.seen_at),
+        stoppedAt=_time(cancellation.stopped_at),
+        signals=[_with_times(signal, "at") for signal in cancellation.signals],
+        containment=cancellation.containment,
+        survivors=[dict(survivor) for survivor in cancellation.survivors] or None,
+    )
+
+
+def _waiting(waiting: JsonDict | None) -> JsonDict | None:
+    return None if waiting is None else _with_times(waiting, "until")
+
+
+def _with_times(entry: Mapping[str, Any], *names: str) -> JsonDict:
+    return {name: iso(value) if name in names and isinstance(value, int) else value for name, value in entry.items()}
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else iso(ms)
+
+
+def _present(**entries: Any) -> JsonDict:
+    return {name: value for name, value in entries.items() if value is not None}

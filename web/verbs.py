@@ -1,0 +1,155 @@
+"""The client's verbs: start, status, cancel, list, wait. Loaded by the command line alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from web.client import Client, NotReachable, Refused
+from web.configuration import WrongConfiguration, read_settings
+from web.printing import Bar, complain, print_job, print_jobs, print_json, say
+
+FAILED, USAGE, CANCELLED, REFUSED, UNREACHABLE, TOO_LONG = 1, 2, 3, 4, 5, 6
+CODES = (
+    "Exit codes: 0 done (wait: the job completed) · 1 the job failed · 2 wrong usage · 3 the job was cancelled · "
+    "4 the server refused · 5 nobody answers · 6 wait: the time was up"
+)
+
+Url = Annotated[str | None, typer.Option(help="The server. Default: what RUNNER_HOST and RUNNER_PORT say.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", show_default=False)]
+
+
+def add_verbs(app: typer.Typer) -> None:
+    for verb in (start, status, cancel, wait):
+        app.command(epilog=CODES)(verb)
+    app.command("list", epilog=CODES)(list_jobs)
+
+
+def start(
+    job_type: Annotated[str, typer.Argument(metavar="TYPE", show_default=False)],
+    fields: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=VALUE]...", help="The config: batchSize=5 dryRun=true", show_default=False),
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency-Key: the same key starts one job.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Starts a job and prints its id."""
+    body: dict[str, Any] = {"type": job_type} | dict(_pair(field) for field in fields or ())
+    with _client(url) as client:
+        answer = client.start(body, key)
+    if as_json:
+        print_json(answer)
+    else:
+        say(answer["jobId"])
+
+
+def status(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
+    """Shows a job."""
+    with _client(url) as client:
+        job = client.status(job_id)
+    if as_json:
+        print_json(job)
+    else:
+        print_job(job)
+
+
+def cancel(
+    job_id: JobId,
+    reason: Annotated[str | None, typer.Option(help="Kept with the job.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Cancels a job: the batch in hand is finished, and no other begun."""
+    with _client(url) as client:
+        answer = client.cancel(job_id, reason)
+        job = client.status(job_id)
+    if as_json:
+        print_json(answer)
+        return
+    say(answer["message"])
+    cancellation = job.get("cancellation", {})
+    if cancellation.get("phase") not in (None, "stopped"):
+        say(f"It stops after this batch, at the latest {cancellation['deadlineAt']}")
+
+
+def list_jobs(
+    status: Annotated[str | None, typer.Option(help="pending, running, completed, cancelled or failed.")] = None,
+    job_type: Annotated[str | None, typer.Option("--type", help="Only jobs of this type.")] = None,
+    group: Annotated[str | None, typer.Option(help="Only jobs on this group.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Lists jobs, newest first."""
+    given = {"status": status, "type": job_type, "groupWaId": group}
+    with _client(url) as client:
+        jobs = list(client.jobs(limit, **{name: value for name, value in given.items() if value is not None}))
+    if as_json:
+        print_json(jobs)
+    elif jobs:
+        print_jobs(jobs)
+    else:
+        say("No jobs")
+
+
+def wait(
+    job_id: JobId,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds; the job goes on after them.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Waits until a job has ended, with a bar; how it ended is the exit code."""
+    with _client(url) as client, Bar() as bar:
+        job = client.watch(job_id, timeout, bar.show)
+    if job is None:
+        complain(f"{job_id} has not ended after {timeout:g} s; it goes on")
+        raise typer.Exit(TOO_LONG)
+    if as_json:
+        print_json(job)
+    elif "error" in job.get("result", {}):
+        complain(job["result"]["error"])
+    else:
+        say(job["status"])
+    raise typer.Exit({"completed": 0, "cancelled": CANCELLED}.get(job["status"], FAILED))
+
+
+@contextmanager
+def _client(url: str | None) -> Iterator[Client]:
+    try:
+        yield Client(url or _default_url())
+    except Refused as error:
+        complain(error)
+        for fault in error.faults[1:]:
+            complain(fault.get("message"))
+        raise typer.Exit(REFUSED) from None
+    except NotReachable as error:
+        complain(f"{error}. Is 'runner serve' running there?")
+        raise typer.Exit(UNREACHABLE) from None
+
+
+def _default_url() -> str:
+    try:
+        settings = read_settings()
+    except WrongConfiguration as error:
+        complain(error)
+        raise typer.Exit(USAGE) from None
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    """``name=value``; the value as JSON where it is JSON, else as it stands."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
