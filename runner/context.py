@@ -72,6 +72,7 @@ class JobContext:
         self._batch: Batch[Any] | None = None
         self._settle: Callable[[Batch[Any]], None] | None = None
         self._seq: int | None = 0 if run.is_first else None
+        self._delay = 0.0
         self._began = (self.clock.boot_seconds(), self.state.progress.processed)
 
     @property
@@ -196,6 +197,7 @@ class JobContext:
         if total is not None:
             done = self.state.progress.processed if callable(source) else 0
             self.report(total=done + total)
+        self._delay = delay_ms / 1000
         self._wait_out_delay(delay_ms, walk)
         while True:
             self.checkpoint()
@@ -221,7 +223,8 @@ class JobContext:
 
         def advance(still_open: int) -> Progress:
             began, since = self._began
-            seconds, now_ms = self.clock.boot_seconds() - began, self.clock.now_ms()
+            # Each batch costs its delay too, also the one that has just been done and not yet waited after.
+            seconds, now_ms = self.clock.boot_seconds() - began + self._delay, self.clock.now_ms()
             count = processed(still_open)
             self.state.progress = before.advanced(count, batch.seq, now_ms=now_ms, seconds=seconds, since=since)
             return self.state.progress

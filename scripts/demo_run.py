@@ -61,7 +61,7 @@ class Demo:
     def _rehearse(self) -> Json:
         self._show.step("2. A dry run: the whole way of the job, changing nothing")
         job = self._follow(self._start(batchSize=4, dryRun=True), is_over)
-        promise(job["status"] == "completed", f"The dry run is {job['status']}: {job.get('result')}.")
+        promise(job["status"] == "completed", f"The dry run is {_end_of(job)}.")
         result = job["result"]
         self._show_people(result)
         promise(
@@ -75,7 +75,7 @@ class Demo:
         self._show.step("3. The real run, for those on that list alone; cancelled half-way")
         job_id = self._start(batchSize=2, dryRun=False, reviewed=dry["id"])
         half = self._follow(job_id, lambda seen: seen["progress"]["processed"] * 2 >= INACTIVE or is_over(seen))
-        promise(half["status"] == "running", f"Half-way the job is {half['status']}: {half.get('result')}.")
+        promise(half["status"] == "running", f"Half-way the job is {_end_of(half)}.")
         path = f"/admin/jobs/{job_id}/cancel"
         self._show.post(self._server.url + path)
         self._show.facts(self._post(path))
@@ -198,6 +198,11 @@ def _answer(response: httpx.Response) -> Any:
         response.is_success, f"{response.request.method} {response.url.path}: {response.status_code} {response.text}"
     )
     return response.json()
+
+
+def _end_of(job: Json) -> str:
+    error = job.get("result", {}).get("error")
+    return f"{job['status']}: {error}" if error else str(job["status"])
 
 
 def _id_of(entry: Json) -> str:

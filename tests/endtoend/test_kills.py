@@ -22,7 +22,7 @@ from runner.stores.batches import BatchRows
 from runner.stores.database import SqlStore
 from runner.stores.jobs import JobRows
 from runner.stores.migrate import migrate
-from tests.crashes.server import Server, is_living, wait_for
+from tests.endtoend.server import Server, is_living, wait_for
 from tests.gateways.slow import configure, effects, removed_ids
 
 GROUP = "120363403645737238@g.us"
