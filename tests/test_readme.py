@@ -30,7 +30,7 @@ from runner.clock import Clock
 from runner.demo.seed import write_demo_files
 from runner.settings import Settings
 from scripts.demo_server import clean_environment, free_port
-from tests.crashes.server import Server
+from tests.endtoend.server import Server
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
