@@ -26,23 +26,27 @@ from runner.ledger import Ledger
 from runner.live import LiveLine
 from runner.opening import open_job_store
 from runner.settings import Settings
-from runner.tree import MARK, become_subreaper, descendants
+from runner.tree import MARK, become_subreaper, descendants, identify, send_signal
 from runner.watch import end_with_server
 from runner.workflow import JobConfig, JobStopped, Workflow, find_workflow, load_workflows
 
 log = logging.getLogger(__name__)
 _LONGEST_ERROR = 2000
+_PASSES = 1000
 PRELOADED = "runner.preload"
 
 
 def main(control: Connection, flag: AbortFlag, shared: Any) -> None:
     """The process of one job. Waits for the job it is given; ends by itself when there will be none."""
     _first_lines()
-    with contextlib.suppress(BrokenPipeError):
-        _say(control, {"ready": PRELOADED in sys.modules, "parent": os.getppid()})
-        handed = _receive(control)
-        if handed is not None:
-            _work(handed, control, flag, shared)
+    try:
+        with contextlib.suppress(OSError):  # the server is gone, and nobody is left to be told
+            _say(control, {"ready": PRELOADED in sys.modules, "parent": os.getppid()})
+            handed = _receive(control)
+            if handed is not None:
+                _work(handed, control, flag, shared)
+    finally:
+        _end_own_tree()  # the server would do it; but it may have died, and that may be why we are here
 
 
 def _first_lines() -> None:
@@ -56,9 +60,14 @@ def _first_lines() -> None:
 
 
 def _end_own_tree() -> None:
-    for pid in descendants(os.getpid()):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    """Kills all below this process, again while somebody new appears; what escapes even so is the server's."""
+    boot_id = Clock().boot_id
+    for _ in range(_PASSES):
+        living = [found for pid in descendants(os.getpid()) if (found := identify(pid, boot_id))]
+        for process in living:
+            send_signal(process, signal.SIGKILL, boot_id)
+        if not living:
+            return
 
 
 def _receive(control: Connection) -> JsonDict | None:

@@ -6,7 +6,6 @@ import ipaddress
 
 from pydantic import ValidationError
 
-from runner.opening import GatewayUnknown, call_seconds
 from runner.settings import Settings
 from web.faults import faults_of
 
@@ -26,6 +25,8 @@ def read_settings() -> Settings:
 
 def read_server_settings() -> Settings:
     """Raises WrongConfiguration also for what only a server minds."""
+    from runner.opening import GatewayUnknown, call_seconds  # here: a client's verbs need no database code
+
     settings = read_settings()
     if not _is_loopback(settings.host):
         raise WrongConfiguration(

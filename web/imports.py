@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, tzinfo
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
@@ -16,13 +16,12 @@ import typer
 from runner.clock import Clock, iso
 from runner.errors import RunnerError
 from runner.groups.export import DateOrder, DateOrderOpen, ExportError
-from runner.groups.imports import ChatSummary, MembersSummary, import_chat, import_members
-from runner.opening import open_store
-from runner.store import Store
-from runner.stores.migrate import migrate
 from web.configuration import WrongConfiguration, read_settings
-from web.matching import ask_for_matches
 from web.printing import complain, say
+
+if TYPE_CHECKING:  # what needs database code is loaded by the command that runs, not by `runner --help`
+    from runner.groups.imports import ChatSummary, MembersSummary
+    from runner.store import Store
 
 REFUSED, QUESTION, WRONG_CONFIGURATION = 1, 2, 78
 CODES = "Exit codes: 0 taken in · 1 refused, nothing changed · 2 a question is open, or wrong usage · 78 configuration"
@@ -45,6 +44,8 @@ def members(
     time_zone: Zone = None,
 ) -> None:
     """Takes in a member list (CSV). Without --observed-since it says nothing of anybody's silence."""
+    from runner.groups.imports import import_members
+
     zone = _zone(time_zone)
     since = _moment("--observed-since", observed_since, zone)
     with _store() as store:
@@ -66,6 +67,9 @@ def chat(
     ] = None,
 ) -> None:
     """Takes in a chat export (.txt or .zip): who was active when."""
+    from runner.groups.imports import import_chat
+    from web.matching import ask_for_matches
+
     zone = _zone(time_zone)
     made = _moment("--exported-at", exported_at, zone)
     matches = None if match_names == ASK else match_names
@@ -129,6 +133,9 @@ def _tell_chat(summary: ChatSummary) -> None:
 @contextmanager
 def _store() -> Iterator[Store]:
     """The server's own database; it may be running meanwhile."""
+    from runner.opening import open_store
+    from runner.stores.migrate import migrate
+
     try:
         settings = read_settings()
         migrate(settings.url)

@@ -141,13 +141,18 @@ class MemberRows:
         """``put`` for a list of any length, with few statements for people who are new."""
         source = iter(entries)
         while chunk := list(islice(source, _CHUNK)):
-            known = self._known_ids(chunk)
+            known = self._known(group, chunk)
             fresh: list[MemberEntry] = []
             others: list[MemberEntry] = []
+            met: set[str] = set()
             for entry in chunk:
-                ids = {entry.lid, entry.pn} - {None}
-                (others if ids & known else fresh).append(entry)
-                known |= ids
+                ids = {one for one in (entry.lid, entry.pn) if one}
+                rows = [known[one] for one in ids if one in known]
+                if ids & met or (rows and not _says_nothing_new(rows[0], entry)):
+                    others.append(entry)
+                elif not rows:
+                    fresh.append(entry)
+                met |= ids
             self._put_new(group, fresh, now)
             for entry in others:
                 self.put(group, entry, now)
@@ -166,11 +171,14 @@ class MemberRows:
             count += self._run(query.where(either)).scalar_one()
         return count
 
-    def _known_ids(self, entries: Sequence[MemberEntry]) -> set[str | None]:
+    def _known(self, group: Group, entries: Sequence[MemberEntry]) -> dict[str, Any]:
+        """Everybody whom these entries may be about, by each of their ids, with their membership if they have one."""
         lids = [entry.lid for entry in entries if entry.lid]
         pns = [entry.pn for entry in entries if entry.pn]
-        rows = self._run(select(people.c.lid, people.c.pn).where(or_(people.c.lid.in_(lids), people.c.pn.in_(pns))))
-        return {known for row in rows for known in row}
+        mine = and_(memberships.c.person_id == people.c.id, memberships.c.group_id == group.id)
+        query = select(*_COLUMNS).select_from(people.outerjoin(memberships, mine))
+        rows = self._run(query.where(or_(people.c.lid.in_(lids), people.c.pn.in_(pns)))).all()
+        return {known: row for row in rows for known in (row.lid, row.pn) if known}
 
     def _put_new(self, group: Group, entries: Sequence[MemberEntry], now: int) -> None:
         if not entries:
@@ -212,6 +220,17 @@ def _new_membership(group: Group, person: int, entry: MemberEntry, now: int) -> 
         "last_active_at": entry.last_active_at,
         "left_at": None,
     }
+
+
+def _says_nothing_new(row: Any, entry: MemberEntry) -> bool:
+    """Whether ``put`` would change nothing: most rows of a list that is imported again."""
+    said = ((entry.lid, row.lid), (entry.pn, row.pn), (entry.name, row.name))
+    is_here = row.role is not None and row.left_at is None
+    return (
+        is_here
+        and all(new in (None, known) for new, known in said)
+        and all(getattr(row, name) == value for name, value in _changes(row, entry).items())
+    )
 
 
 def _changes(row: Row[Any], entry: MemberEntry) -> dict[str, Any]:

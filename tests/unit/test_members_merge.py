@@ -161,6 +161,27 @@ def test_a_long_list_comes_to_the_same_as_one_by_one(kept: GroupStore) -> None:
         assert tx.connection.execute(select(people.c.pn).where(people.c.lid == "999@lid")).scalar_one() is not None
 
 
+def test_a_list_again_changes_what_it_says_anew_and_nothing_else(kept: GroupStore) -> None:
+    entries = [MemberEntry(lid=f"{n}@lid", name=f"P{n}", last_active_at=NOW - n * DAY) for n in range(1, 6)]
+    with kept.tx() as tx:
+        MemberRows(tx).put_all(kept.group, entries, NOW - DAY)
+    before = kept.members()
+    with kept.tx() as tx:
+        MemberRows(tx).put_all(kept.group, entries, NOW)
+    assert kept.members() == before
+    changed = [
+        MemberEntry(lid="1@lid", role="admin"),
+        MemberEntry(lid="2@lid", name="New"),
+        MemberEntry(lid="2@lid", pn=PN),
+    ]
+    with kept.tx() as tx:
+        MemberRows(tx).put_all(kept.group, [*entries[2:], *changed, MemberEntry(lid="3@lid", last_active_at=NOW)], NOW)
+    after = kept.members()
+    assert [(one.role, one.name, one.pn) for one in after[:2]] == [("admin", "P1", None), ("member", "New", PN)]
+    assert after[2].last_active_at == NOW
+    assert after[3:] == before[3:]
+
+
 def test_members_are_listed_by_page_and_role(kept: GroupStore) -> None:
     for number in range(5):
         kept.put(MemberEntry(lid=f"{number}@lid", role="admin" if number == 3 else "member"))
