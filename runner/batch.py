@@ -83,7 +83,12 @@ class Batch(Generic[Item]):
 
     def _attempt(self, act: Callable[[Callable[[], float]], dict[str, Any]]) -> dict[str, Any]:
         clock = self._job.clock
-        deadline = self._guarded(lambda: self._job.ledger.stamp_call(self.seq, self._seconds))
+        try:
+            deadline = self._job.patiently(lambda: self._job.ledger.stamp_call(self.seq, self._seconds))
+        except StopRequested:
+            self._job.ledger.withdraw(self.seq)  # nothing was sent, so there is nothing to find out and no try is lost
+            self.is_open = False
+            raise self._job.stopped() from None
         return act(lambda: deadline.began + deadline.seconds - clock.boot_seconds())
 
     def _guarded(self, write: Callable[[], Any]) -> Any:

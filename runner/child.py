@@ -2,7 +2,7 @@
 
 The server speaks JSON over the control pipe, never pickle. What goes back, one JSON object each: ``ready``, ``ack``
 (the job is here), ``seen`` (the workflow has seen the flag), ``ended`` (completed, failed, stopped, settled or
-superseded).
+superseded), ``killed`` (what the job had started and left behind).
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ def main(control: Connection, flag: AbortFlag, shared: Any) -> None:
             if handed is not None:
                 _work(handed, control, flag, shared)
     finally:
-        _end_own_tree()  # the server would do it; but it may have died, and that may be why we are here
+        killed = _end_own_tree()  # the server would do it; but it may have died, and that may be why we are here
+        if killed:
+            with contextlib.suppress(OSError):
+                _say(control, {"killed": killed})
 
 
 def _first_lines() -> None:
@@ -59,15 +62,16 @@ def _first_lines() -> None:
     end_with_server(_end_own_tree)
 
 
-def _end_own_tree() -> None:
+def _end_own_tree() -> list[int]:
     """Kills all below this process, again while somebody new appears; what escapes even so is the server's."""
     boot_id = Clock().boot_id
+    killed: list[int] = []
     for _ in range(_PASSES):
         living = [found for pid in descendants(os.getpid()) if (found := identify(pid, boot_id))]
-        for process in living:
-            send_signal(process, signal.SIGKILL, boot_id)
+        killed += [process.pid for process in living if send_signal(process, signal.SIGKILL, boot_id)]
         if not living:
-            return
+            break
+    return sorted(set(killed))
 
 
 def _receive(control: Connection) -> JsonDict | None:

@@ -13,7 +13,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from multiprocessing.context import BaseContext
-from multiprocessing.managers import SyncManager
+from multiprocessing.managers import DictProxy, SyncManager
+from multiprocessing.process import current_process
 from typing import Any
 
 from runner.job import JsonDict
@@ -22,6 +23,20 @@ from runner.watch import end_with_server
 log = logging.getLogger(__name__)
 COPY_SECONDS = 0.25
 _GONE = (OSError, EOFError, BrokenPipeError, AttributeError, KeyError, TypeError)
+
+
+class SharedLines:
+    """Where the shared dict is. Goes to a process at its birth; whoever first writes connects.
+
+    The proxy itself would connect as soon as the process is born, and again when it ends: with a Manager that is
+    stopped no job could begin, and none could end.
+    """
+
+    def __init__(self, proxy: Any) -> None:
+        self._token = proxy._token
+
+    def connect(self) -> Any:
+        return DictProxy(self._token, "pickle", authkey=current_process().authkey, incref=False)
 
 
 class LiveLine:
@@ -44,11 +59,12 @@ class LiveLine:
 
     def _write_on(self) -> None:
         pause = threading.Event()
+        lines = self._shared.connect()
         while True:
             self._fresh.wait()
             self._fresh.clear()
             with contextlib.suppress(*_GONE):
-                self._shared[self._job_id] = self._newest
+                lines[self._job_id] = self._newest
             pause.wait(COPY_SECONDS)
 
 
@@ -58,7 +74,8 @@ class LiveProgress:
     def __init__(self, context: BaseContext) -> None:
         self._context = context
         self._manager: SyncManager | None = None
-        self.shared: Any = None
+        self.shared: SharedLines | None = None
+        self._lines: Any = None
         self._copy: dict[str, JsonDict] = {}
         self._ended: deque[str] = deque(maxlen=10_000)
         self._over = threading.Event()
@@ -70,7 +87,8 @@ class LiveProgress:
         self._wanted = wanted
         manager = SyncManager(ctx=self._context)
         manager.start(initializer=_manager_begins)
-        self._manager, self.shared = manager, manager.dict()
+        self._manager, self._lines = manager, manager.dict()
+        self.shared = SharedLines(self._lines)
         self._thread.start()
 
     @property
@@ -102,8 +120,8 @@ class LiveProgress:
                 continue
             try:
                 while self._ended:
-                    self.shared.pop(self._ended.popleft(), None)
-                self._copy = self.shared.copy()
+                    self._lines.pop(self._ended.popleft(), None)
+                self._copy = self._lines.copy()
                 failing = False
             except _GONE:
                 if not failing:

@@ -24,6 +24,7 @@ from runner.stores.events import add_event
 from runner.stores.jobs import JobFilter, JobRows, KeyRows, NewJob
 from runner.stores.runs import RunRows
 from runner.supervisor import Supervisor
+from runner.tree import server_mark
 from runner.workflow import JobConfig, Workflow, load_workflows
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class JobManager:
         self._context = multiprocessing.get_context("forkserver")
         self._supervisor = Supervisor(self.store, settings, self._context, self.node, self.clock)
         self._dispatcher = LocalDispatcher(
-            self.store, self._supervisor.launcher, self.clock, self.node, self._supervisor.wake
+            self.store, self._supervisor.launcher, self.clock, self.node, self._supervisor.wake, settings.url
         )
         self._canceller = Canceller(self.store, settings, self.clock, self._supervisor.stop, self._supervisor.job_of)
         self._results = Results(self.store)
@@ -69,7 +70,7 @@ class JobManager:
         """Starts the processes, takes up what an earlier server left, and begins. From the main thread."""
         load_workflows(self.settings.workflow_modules)
         raise_file_limit()
-        start_fork_server(self._context, self.settings.workflow_modules)
+        start_fork_server(self._context, self.settings.workflow_modules, server_mark(self.settings.url, self.clock))
         self._canceller.record_journalled()
         self._supervisor.on_free = self._dispatcher.dispatch
         self._supervisor.on_end = self._run_ended

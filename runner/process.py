@@ -19,7 +19,7 @@ from runner.abort import AbortBell
 from runner.clock import Clock
 from runner.context import Run
 from runner.job import JsonDict, ProcessIdentity
-from runner.tree import JobTree, identify, is_alive
+from runner.tree import SERVER, JobTree, identify, is_alive
 
 PRELOAD_WORKFLOWS = "RUNNER_PRELOAD_WORKFLOWS"
 """The environment variable that tells the fork server which modules of workflows to load; never anything secret."""
@@ -151,8 +151,12 @@ def raise_file_limit() -> int:
     return soft
 
 
-def start_fork_server(context: ForkServerContext, workflow_modules: Sequence[str]) -> None:
-    """Starts the fork server with what jobs need; only from the main thread, before other threads block signals."""
+def start_fork_server(context: ForkServerContext, workflow_modules: Sequence[str], mark: str) -> None:
+    """Starts the fork server with what jobs need; only from the main thread, before other threads block signals.
+
+    ``mark``: ``server_mark`` of this server, by which a later one finds what this one leaves behind.
+    """
+    os.environ[SERVER] = mark
     os.environ[PRELOAD_WORKFLOWS] = ",".join(workflow_modules)
     context.set_forkserver_preload(["runner.preload"])
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

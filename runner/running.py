@@ -60,6 +60,8 @@ class Running:
             elif "ended" in message:
                 self.ended, self.error = message["ended"], message.get("error")
                 self.ladder = self.ladder or begin(self.clock.boot_seconds(), AFTER_END_SECONDS, AFTER_END_SECONDS)
+            elif "killed" in message:
+                self._note(signal.SIGKILL, message["killed"])
 
     def send_away(self) -> None:
         """The process does not get the job after all; it ends by itself, or is ended."""

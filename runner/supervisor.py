@@ -116,10 +116,16 @@ class Supervisor:
         return not self.launcher.running
 
     def close(self) -> None:
-        """Ends the loop, the standbys and the Manager; whatever job still runs is ended by its own watch."""
+        """Ends the loop, the standbys, the Manager, and whatever job still runs, as if the server had been killed.
+
+        The store is told nothing: the next start takes up what was left. Without this the interpreter's exit would
+        wait for the jobs.
+        """
         self._over = True
         self.wake()
         self._thread.join(5.0)
+        for run in self._all():
+            run.process.tree(run.job_id).kill()
         self._pool.close()
         self.live.close()
         if not self._thread.is_alive():

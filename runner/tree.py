@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import os
 import signal
 import sys
@@ -25,6 +26,9 @@ from runner.job import ProcessIdentity
 
 MARK = "RUNNER_JOB"
 """The environment variable that names the job in each process that its processes start."""
+
+SERVER = "RUNNER_SERVER"
+"""The environment variable that names the server in each process that comes of it."""
 
 _PROC = Path("/proc")
 _ON_LINUX = sys.platform.startswith("linux")
@@ -162,16 +166,35 @@ def carries_mark(pid: int, job_id: str, marker: str) -> bool:
     return marker in _open_files(pid) or f"{MARK}={job_id}".encode() in _environment(pid)
 
 
-def marked_processes(job_ids: Iterable[str], clock: Clock) -> list[tuple[str, ProcessIdentity]]:
-    """Every process on the machine that was started with the mark of one of these jobs."""
-    wanted = {f"{MARK}={job_id}".encode(): job_id for job_id in job_ids}
-    found = []
-    for pid in psutil.pids() if wanted and _ON_LINUX else []:
-        for mark in wanted.keys() & set(_environment(pid)):
-            identity = identify(pid, clock.boot_id)
-            if identity is not None and pid != os.getpid():
-                found.append((wanted[mark], identity))
+def server_mark(database: str, clock: Clock) -> str:
+    """What all that comes of this server carries as ``SERVER``, by plain forks too: its database, and who it is."""
+    me = identify(os.getpid(), clock.boot_id)
+    return f"{_name_of_database(database)}:{os.getpid()}:{me.start_ticks if me else 0}"
+
+
+def left_behind(database: str, job_ids: Iterable[str], clock: Clock) -> set[ProcessIdentity]:
+    """Every process on the machine that comes of a dead server of this database, or carries the mark of these jobs."""
+    jobs = {f"{MARK}={job_id}".encode() for job_id in job_ids}
+    servers = f"{SERVER}={_name_of_database(database)}:".encode()
+    found = set()
+    for pid in psutil.pids() if _ON_LINUX else []:
+        marks = [entry for entry in _environment(pid) if entry.startswith(servers) or entry in jobs]
+        identity = identify(pid, clock.boot_id) if marks and pid != os.getpid() else None
+        if identity is not None and not any(_is_of_the_living(mark, clock) for mark in marks):
+            found.add(identity)
     return found
+
+
+def _name_of_database(database: str) -> str:
+    return hashlib.sha256(database.encode()).hexdigest()[:16]
+
+
+def _is_of_the_living(mark: bytes, clock: Clock) -> bool:
+    """Whether a server's mark is that of a server that lives; a job's mark says nothing of that."""
+    if not mark.startswith(SERVER.encode()):
+        return False
+    _, pid, ticks = mark.decode().split(":")
+    return is_alive(ProcessIdentity(int(pid), int(ticks), clock.boot_id), clock.boot_id)
 
 
 def name_of(pid: int) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from multiprocessing import parent_process
 
 
-def end_with_server(before: Callable[[], None] = lambda: None) -> None:
+def end_with_server(before: Callable[[], object] = lambda: None) -> None:
     """Starts a thread that waits for the server's end, calls ``before`` and kills this process.
 
     The parent death signal would not do: under a fork server the parent is the fork server, which lives on.
@@ -22,7 +22,7 @@ def end_with_server(before: Callable[[], None] = lambda: None) -> None:
     thread.start()
 
 
-def _wait(sentinel: int, before: Callable[[], None]) -> None:
+def _wait(sentinel: int, before: Callable[[], object]) -> None:
     poller = select.poll()
     poller.register(sentinel, select.POLLIN)
     poller.poll()

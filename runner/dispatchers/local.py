@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 from runner.clock import Clock
 from runner.ending import Next, RunEnd, conclude
-from runner.job import Job
+from runner.job import Job, Phase, ProcessIdentity
 from runner.launcher import Launcher
 from runner.store import Store, Transaction
+from runner.stores.cancels import CancelRows
 from runner.stores.jobs import JobRows
 from runner.stores.runs import RunRows
-from runner.tree import containment, descendants, identify, is_alive, marked_processes, send_signal
+from runner.tree import containment, descendants, identify, is_alive, left_behind, send_signal
 
 log = logging.getLogger(__name__)
 _SWEEP_SECONDS = 5.0
@@ -23,8 +24,10 @@ _SWEEP_SECONDS = 5.0
 class LocalDispatcher:
     """A ``Dispatcher`` for one server; nobody else works on its database (the server holds a file lock)."""
 
-    def __init__(self, store: Store, launcher: Launcher, clock: Clock, node: str, wake: Callable[[], None]) -> None:
-        self._store, self._launcher, self._clock, self._node = store, launcher, clock, node
+    def __init__(
+        self, store: Store, launcher: Launcher, clock: Clock, node: str, wake: Callable[[], None], database: str
+    ) -> None:
+        self._store, self._launcher, self._clock, self._node, self._database = store, launcher, clock, node, database
         self._wake_loop = wake
         self._look = threading.Event()
         self._look.set()
@@ -76,9 +79,17 @@ class LocalDispatcher:
     def recover(self) -> None:
         with self._store.read() as tx:
             left = JobRows(tx).held()
-        self._sweep(left)
+        undying = self._sweep(left)
         for job in left:
-            self._take_up(job)
+            if job.process in undying:
+                self._leave(job)
+            else:
+                self._take_up(job)
+
+    def _leave(self, job: Job) -> None:
+        """Its process would not die: it keeps lock and slot until a later start sees it gone."""
+        with self._store.write() as tx:
+            CancelRows(tx).advance(job.id, Phase.UNCONFIRMED)
 
     def _take_up(self, job: Job) -> None:
         """What a dead server was doing goes on, or is brought to its end."""
@@ -99,10 +110,13 @@ class LocalDispatcher:
             self._launcher.take_over()
             self._launcher.launch(conclusion.job, "settle" if conclusion.next is Next.SETTLE else "run")
 
-    def _sweep(self, left: list[Job]) -> None:
-        """Ends what is still there of these jobs: a process deep in C code does not notice that its server died."""
+    def _sweep(self, left: list[Job]) -> set[ProcessIdentity]:
+        """Ends what is still there of these jobs: a process deep in C code does not notice that its server died.
+
+        Returns who would not die.
+        """
         found = {job.process for job in left if job.process and is_alive(job.process, self._clock.boot_id)}
-        found |= {process for _, process in marked_processes([job.id for job in left], self._clock)}
+        found |= left_behind(self._database, [job.id for job in left], self._clock)
         for process in list(found):
             below = (identify(pid, self._clock.boot_id) for pid in descendants(process.pid))
             found |= {child for child in below if child is not None}
@@ -110,8 +124,9 @@ class LocalDispatcher:
             send_signal(process, signal.SIGKILL, self._clock.boot_id)
         deadline = self._clock.boot_seconds() + _SWEEP_SECONDS
         pause = threading.Event()
-        while any(is_alive(process, self._clock.boot_id) for process in found):
+        while living := {process for process in found if is_alive(process, self._clock.boot_id)}:
             if self._clock.boot_seconds() > deadline:
-                log.error("Processes of an earlier server would not die: %s", sorted(p.pid for p in found))
-                return
+                log.error("Processes of an earlier server would not die: %s", sorted(p.pid for p in living))
+                return living
             pause.wait(0.01)
+        return set()

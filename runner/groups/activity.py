@@ -73,6 +73,13 @@ class ActivityRows:
         away = and_(memberships.c.group_id == group.id, memberships.c.person_id == person, memberships.c.left_at < at)
         self._run(update(memberships).where(away).values(left_at=None, joined_at=at))
 
+    def not_heard_before(self, group: Group, at: int, source: str, *, new_since: int) -> None:
+        """Members new since ``new_since`` were on no list at ``at``: what ``source`` had heard of them was nobody's."""
+        heard = select(observations.c.id).where(observations.c.group_id == group.id, observations.c.source == source)
+        new = and_(memberships.c.group_id == group.id, memberships.c.first_seen_at >= new_since)
+        unheard = and_(new, memberships.c.joined_at < at, heard.exists())
+        self._run(update(memberships).where(unheard).values(joined_at=at))
+
     def observed(self, group: Group, from_ms: int, to_ms: int, source: str) -> None:
         """Everything said in the group between the two was seen; what overlaps from the same source becomes one."""
         rows = observations.c

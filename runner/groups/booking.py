@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -13,12 +13,12 @@ from runner.groups.group import Group
 from runner.groups.history import FAILURE, SUCCESS, HistoryRows, NewHistory
 from runner.groups.judgement import ALREADY_GONE, SKIPPED, Finding
 from runner.groups.member import MemberRows
-from runner.groups.person import Person
+from runner.groups.person import Person, PersonRows
 from runner.groups.queue import QueueEntry, QueueRows
 from runner.ledger import REQUEUED
 from runner.store import Transaction
 from runner.stores.batches import LedgerItem
-from runner.stores.group_schema import job_people
+from runner.stores.group_schema import job_people, people
 
 REMOVED, REFUSED = str(OutcomeKind.REMOVED), str(OutcomeKind.REFUSED)
 GIVEN_UP, WOULD_REMOVE = "given_up", "would_remove"
@@ -55,6 +55,7 @@ class Books:
     dry_run: bool
 
     def write(self, tx: Transaction, booked: Sequence[Booked]) -> list[LedgerItem]:
+        booked = _as_merged(tx, booked)
         if self.dry_run:
             self._list_people(tx, booked)
         else:
@@ -114,6 +115,21 @@ class Books:
 
     def _history(self, tx: Transaction, entries: Iterable[NewHistory]) -> None:
         HistoryRows(tx).add(self.group, entries)
+
+
+def _as_merged(tx: Transaction, booked: Sequence[Booked]) -> list[Booked]:
+    """Whose row an import has joined with another while the call was under way is that other person from now on."""
+    ids = [one.finding.entry.person_id for one in booked]
+    known = set(tx.connection.execute(select(people.c.id).where(people.c.id.in_(ids))).scalars())
+    return [one if one.finding.entry.person_id in known else _found_anew(PersonRows(tx), one) for one in booked]
+
+
+def _found_anew(rows: PersonRows, one: Booked) -> Booked:
+    entry = one.finding.entry
+    person = rows.find(entry.shown_id)
+    if person is None:
+        return one
+    return replace(one, finding=replace(one.finding, entry=replace(entry, person_id=person.id)))
 
 
 def _settled(item: LedgerItem, outcome: str, reason: str) -> LedgerItem:

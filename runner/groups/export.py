@@ -43,9 +43,9 @@ class ExportReading:
 
     `messages` and `system` (lines nobody wrote) count headers, not lines of text. `first_message` and
     `last_message` are None if nobody spoke; `first_line` and `last_line` cover system lines too. All are
-    earliest and latest, not file order. `unread_lines` stood before the first header. `group` is the author
-    taken to be the group itself and left out of `authors`; if a member has that very name, count it as
-    that member's activity all the same.
+    earliest and latest, not file order; `opening` alone is the time of the first line of the file.
+    `unread_lines` stood before the first header. `group` is the author taken to be the group itself and left out
+    of `authors`; if a member has that very name, count it as that member's activity all the same.
     """
 
     authors: tuple[AuthorActivity, ...]
@@ -53,6 +53,7 @@ class ExportReading:
     system: int
     first_message: datetime | None
     last_message: datetime | None
+    opening: datetime
     first_line: datetime
     last_line: datetime
     date_order: DateOrder
@@ -229,6 +230,7 @@ class _Chat:
             system=self._system + (voice.tally.messages if voice else 0),
             first_message=min((author.first for author in authors), default=None),
             last_message=max((author.last for author in authors), default=None),
+            opening=self._judge.opening(order),
             first_line=first_line,
             last_line=last_line,
             date_order=order,

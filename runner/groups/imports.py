@@ -87,7 +87,10 @@ def import_members(
         groups, members = GroupRows(tx), MemberRows(tx)
         group = _group(tx, group_wa_id, name)
         before = members.count(group)
+        new_since = tx.now
         members.put_all(group, entries, tx.now)
+        if group.listed_at is not None:
+            ActivityRows(tx).not_heard_before(group, group.listed_at, _CHAT, new_since=new_since)
         groups.listed(group.id)
         if observed_since is not None:
             ActivityRows(tx).observed(group, observed_since, tx.now, _LIST)
@@ -119,6 +122,8 @@ def import_chat(
     confirmed = read_matches(matches) if matches else []
     with store.write() as tx:
         chat.check_not_in_future(tx.now)
+        if exported_at is not None and exported_at > tx.now + _CLOCK_ERROR_MS:
+            raise ImportRefused("exported-at lies in the future")
         group = _group(tx, group_wa_id, None)
         authors = Authors(tx, group)
         if matches:
@@ -156,11 +161,18 @@ class _Chat:
         return UnmatchedAuthor(said.name[:LONGEST_NAME], said.messages, first, last, self.path.name[:_LONGEST_SOURCE])
 
     def observed(self, now: int, exported_at: int | None) -> tuple[int, int]:
-        """From the first line to the moment the export was made: never in the future, never before its last line."""
-        made = exported_at if exported_at is not None else self.path.stat().st_mtime_ns // 1_000_000
+        """From the first line of the file to the moment the export was made: never in the future, never before its
+        last line.
+        """
         last = self._ms(self.reading.last_line, latest=False)
-        begin = self._ms(self.reading.first_line, latest=True)
+        made = self._file_time(now, last) if exported_at is None else exported_at
+        begin = self._ms(self.reading.opening, latest=True)
         return begin, max(begin, min(now, max(made, last)))
+
+    def _file_time(self, now: int, last: int) -> int:
+        """The file's own time; one that lies in the future says nothing."""
+        said = self.path.stat().st_mtime_ns // 1_000_000
+        return said if said <= now + _CLOCK_ERROR_MS else last
 
     def summary(
         self,

@@ -20,6 +20,7 @@ from runner.stores.group_schema import memberships, removal_queue
 
 SKIPPED, ALREADY_GONE = "skipped", "already_gone"
 _GONE = "not in the group any more"
+_NAMES_OPEN = "names in an imported chat are matched to nobody yet; stays in the queue"
 _NOT_TOLD_APART = "the group's list does not show the id they are known by; stays in the queue"
 
 _QUEUED = and_(removal_queue.c.group_id == memberships.c.group_id, removal_queue.c.person_id == memberships.c.person_id)
@@ -61,10 +62,18 @@ def look_again(tx: Transaction, group: Group, entries: Sequence[QueueEntry], sla
     return [_finding(entry, rows.get((entry.person_id, entry.window_ms))) for entry in entries]
 
 
+def hold_back(findings: Sequence[Finding]) -> list[Finding]:
+    """While a name in a chat may be anybody's, nobody is known to be silent."""
+    return [
+        finding if finding.outcome else replace(finding, outcome=SKIPPED, reason=_NAMES_OPEN, stays=True)
+        for finding in findings
+    ]
+
+
 def look_at_listing(finding: Finding, listed: Listed) -> Finding:
     """By what the group itself says now; what the store says against a removal stands."""
     entry = finding.entry
-    participant = listed.find(entry.lid, entry.pn)
+    participant = listed.find_person(entry.lid, entry.pn)
     if participant is None:
         return finding if finding.outcome else _not_listed(finding, listed)
     seen = replace(finding, participant=participant)

@@ -51,6 +51,12 @@ class Listed:
     def find(self, *ids: str | None) -> Participant | None:
         return next((self.by_id[known] for known in ids if known in self.by_id), None)
 
+    def find_person(self, lid: str | None, pn: str | None) -> Participant | None:
+        """As ``find``, but nobody who is listed with another lid: their number has moved to somebody else."""
+        found = self.find(lid, pn)
+        theirs = person_id(found.lid or found.id) if found and lid else None
+        return None if theirs and theirs.endswith(LID) and theirs != lid else found
+
     def would_show(self, lid: str | None, pn: str | None) -> bool:
         """Whether somebody with these ids would be found, if they were in the group."""
         return (lid is not None and self.all_lids) or (pn is not None and self.all_pns)

@@ -111,16 +111,34 @@ _IDS = (people.c.lid, people.c.pn, people.c.name)
 
 
 def _both(one: RowMapping, other: RowMapping) -> dict[str, Any]:
-    """One membership out of two of the same person: never less privileged, never less recently active than either."""
+    """One membership out of two of the same person: never less privileged, never less recently active than either.
+
+    A later join counts, and who had left by one of them is back by the other: their watch begins anew.
+    """
     first = {name: min(_known(one[name], other[name]), default=None) for name in _EARLIEST}
     last = max(_known(one["last_active_at"], other["last_active_at"]), default=None)
     left = None if None in (one["left_at"], other["left_at"]) else max(one["left_at"], other["left_at"])
     role = max(one["role"], other["role"], key=ROLES.index)
-    return first | {"last_active_at": last, "left_at": left, "role": role, "is_me": one["is_me"] or other["is_me"]}
+    joined = max(_known(one["joined_at"], other["joined_at"], *_back_since(one, other)), default=None)
+    return first | {
+        "joined_at": joined,
+        "last_active_at": last,
+        "left_at": left,
+        "role": role,
+        "is_me": one["is_me"] or other["is_me"],
+    }
+
+
+def _back_since(one: RowMapping, other: RowMapping) -> list[int]:
+    """Whoever is gone by one membership and there by the other: not before they left, nor before they were seen."""
+    if (one["left_at"] is None) == (other["left_at"] is None):
+        return []
+    left, here = (one, other) if other["left_at"] is None else (other, one)
+    return [left["left_at"], _known(here["joined_at"], here["first_active_at"], here["first_seen_at"])[0]]
 
 
 def _known(*moments: int | None) -> list[int]:
     return [moment for moment in moments if moment is not None]
 
 
-_EARLIEST = ("joined_at", "first_seen_at", "first_active_at")
+_EARLIEST = ("first_seen_at", "first_active_at")

@@ -8,14 +8,24 @@ from typing import Protocol, TypeVar
 
 from runner.context import JobContext
 from runner.errors import StoreUnavailable
-from runner.gateway import GatewayError, NotConnected, Outcome, OutcomeKind, RateLimited, Transient
+from runner.gateway import (
+    AuthFailed,
+    GatewayError,
+    GroupGone,
+    NotConnected,
+    Outcome,
+    OutcomeKind,
+    RateLimited,
+    Transient,
+)
 from runner.groups.booking import Booked, Books
 from runner.groups.group import Group, GroupRows
-from runner.groups.identity import person_id
-from runner.groups.judgement import Finding, look_again, look_at_listing
-from runner.groups.listing import Listed, fresh_listing
+from runner.groups.identity import LID, person_id
+from runner.groups.judgement import Finding, hold_back, look_again, look_at_listing
+from runner.groups.listing import Listed, SuspiciousListing, fresh_listing
 from runner.groups.person import Person, PersonRows
 from runner.groups.queue import QueueEntry, QueueRows
+from runner.groups.unmatched import UnmatchedRows
 from runner.opening import open_gateway
 from runner.store import Transaction
 from runner.stores.batches import LedgerItem
@@ -51,6 +61,13 @@ class LeftOpen:
         ids = (self.person.lid, self.person.pn) if self.person else ()
         return (person_id(str(self.item.data["id"])), *ids)
 
+    def may_be_in(self, listed: Listed) -> bool:
+        """Whether they are listed, or the list does not show the ids they are known by."""
+        known = [one for one in self.ids if one]
+        lid = next((one for one in known if one.endswith(LID)), None)
+        pn = next((one for one in known if not one.endswith(LID)), None)
+        return listed.find(*known) is not None or not listed.would_show(lid, pn)
+
 
 class Removal:
     """Opened in the job's process, for one run."""
@@ -65,9 +82,11 @@ class Removal:
         reviewed = job.options.get("reviewed")
         # A real run has a copy of the list under its own id, since the dry run may be deleted meanwhile.
         self.listed: str | None = reviewed and (reviewed if config.dry_run else job.id)
+        self._was_asked = False
 
     def judge(self, entries: Sequence[QueueEntry]) -> list[Finding]:
         """Looks at them again: the listing first, since it may take long, the store last."""
+        self._was_asked = False
         listed = self.listing(known for entry in entries for known in (entry.lid, entry.pn))
         pairs = _new_pairs(entries, listed)
         if pairs and not self._config.dry_run:
@@ -81,12 +100,26 @@ class Removal:
             again = self._look_again([finding.entry for finding in findings])
         except StoreUnavailable as error:
             raise NotConnected(str(error)) from error
+        if self._was_asked:
+            again = self._look_at_the_list_again(again)
+        self._was_asked = True
         answers: dict[str, Answer] = {finding.key: finding for finding in again if finding.outcome}
         going = {finding.key: finding.id for finding in findings if finding.key not in answers}
         if going:
             outcomes = self.gateway.remove(self.group.wa_id, list(going.values()), seconds_left)
             answers |= {key: outcomes[known] for key, known in going.items() if known in outcomes}
         return answers
+
+    def _look_at_the_list_again(self, findings: Sequence[Finding]) -> list[Finding]:
+        """Before another try: its wait may have been long enough for somebody to be made an admin."""
+        ids = [known for finding in findings for known in (finding.entry.lid, finding.entry.pn)]
+        try:
+            listed = fresh_listing(self.gateway, self._store, self.group, ids)
+        except (RateLimited, AuthFailed, GroupGone):
+            raise
+        except (GatewayError, StoreUnavailable, SuspiciousListing) as error:
+            raise NotConnected(str(error)) from error  # a list that does not come has removed nobody
+        return [look_at_listing(finding, listed) for finding in findings]
 
     def book(self, tx: Transaction, findings: Sequence[Finding], answers: Mapping[str, Answer]) -> Iterable[LedgerItem]:
         """Books each person by what was found or answered; whoever has no answer stays open."""
@@ -105,8 +138,7 @@ class Removal:
         books = self._books()
         for one in left_open:
             entry = entries.get(one.person.id) if one.person else None
-            is_there = listed.find(*one.ids) is not None
-            yield from books.settle(tx, one.item, one.person, is_there, entry)
+            yield from books.settle(tx, one.item, one.person, one.may_be_in(listed), entry)
 
     def listing(self, ids: Iterable[str | None]) -> Listed:
         """The group now. A gateway that cannot answer for the moment is asked again; the wait shows on the job."""
@@ -130,7 +162,13 @@ class Removal:
             return QueueRows(tx).with_ids(entry.id for entry in entries)
 
     def _look_again(self, entries: Sequence[QueueEntry]) -> list[Finding]:
-        return self._read(lambda tx: look_again(tx, self.group, entries, self.slack_ms))
+        def look(tx: Transaction) -> list[Finding]:
+            findings = look_again(tx, self.group, entries, self.slack_ms)
+            names_matter = not (self._config.dry_run or self._job.options.get("ignoreUnmatched"))
+            # The start was refused while a name was open; an import may have left one since.
+            return hold_back(findings) if names_matter and UnmatchedRows(tx).count(self.group) else findings
+
+        return self._read(look)
 
     def _books(self) -> Books:
         return Books(self.group, self._job.id, self.gateway.via, self._config.dry_run)

@@ -99,11 +99,19 @@ class Server:
         self.end(signal.SIGKILL)
         wait_for(lambda: not any(map(is_living, family)), "all processes of a killed server are gone")
 
-    def end(self, number: int = signal.SIGTERM) -> int:
-        """Its exit code."""
+    def send(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Its exit code."""
+        assert self._process is not None
         return self._process.wait(60)
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Its exit code."""
+        self.send(number)
+        return self.wait()
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
