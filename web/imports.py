@@ -100,6 +100,8 @@ def _take(take: Callable[..., ChatSummary], order: DateOrder | None, matches: Pa
 
 def _tell_members(summary: MembersSummary) -> None:
     say(f"{summary.rows} people on the list, {summary.added} of them new; {summary.members} in the group now")
+    if not summary.admins:
+        say("Nobody on it is an admin: name them in a column role, or they can be removed like everybody else")
     if summary.kept_off:
         say(f"{summary.kept_off} were removed by a job before and stay off: the list does not say they came back later")
     if summary.unmatched:

@@ -14,6 +14,7 @@ from runner.groups.export import AuthorActivity, DateOrder, ExportReading, read_
 from runner.groups.group import Group, GroupRows
 from runner.groups.member import MemberRows
 from runner.groups.memberlist import read_members, to_ms
+from runner.groups.silence import MEMBER
 from runner.groups.unmatched import UnmatchedAuthor, UnmatchedRows
 from runner.store import Store, Transaction
 
@@ -30,7 +31,8 @@ class ImportRefused(RunnerError):
 class MembersSummary:
     """``rows``: people on the list; ``added``: of these new or back; ``members``: in the group now.
 
-    ``kept_off``: on the list, but taken off the roster by a job before, and not known to be back.
+    ``kept_off``: on the list, but taken off the roster by a job before, and not known to be back. ``admins``: on the
+    list with a role that keeps them from ever being removed.
     """
 
     group_wa_id: str
@@ -39,6 +41,7 @@ class MembersSummary:
     members: int
     kept_off: int
     unmatched: int
+    admins: int
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,18 @@ def import_members(
     """Takes in the list at ``path``; makes the group, if it is new.
 
     ``observed_since`` (UTC ms): all activity since then is known, and on the list; without it the list says nothing
-    of anybody's silence. Raises ListError, ImportRefused, OSError.
+    of anybody's silence; refused for a list without any lastActive. Raises ListError, ImportRefused, OSError.
     """
     with store.read() as tx:
         now = tx.now
     if observed_since is not None and observed_since > now:
         raise ImportRefused("observed-since lies in the future")
     entries = read_members(path, now, zone)
+    if observed_since is not None and not any(entry.last_active_at for entry in entries):
+        raise ImportRefused(
+            "observed-since says that everybody's activity is on the list, but nobody on it has a lastActive: "
+            "all of them would look silent. Add that column, or leave observed-since out"
+        )
     with store.write() as tx:
         groups, members = GroupRows(tx), MemberRows(tx)
         group = _group(tx, group_wa_id, name)
@@ -99,7 +107,8 @@ def import_members(
         after = members.count(group)
         kept_off = members.count_kept_off(group, entries)
         unmatched = UnmatchedRows(tx).count(group)
-    return MembersSummary(group_wa_id, len(entries), after - before, after, kept_off, unmatched)
+    admins = sum(entry.role not in (None, MEMBER) for entry in entries)
+    return MembersSummary(group_wa_id, len(entries), after - before, after, kept_off, unmatched, admins)
 
 
 def import_chat(

@@ -209,3 +209,10 @@ def test_a_stop_between_intent_and_call_leaves_nothing_open(bench: Bench, monkey
     assert bench.run(job_id) == "stopped"
     assert removed_ids(bench.home) == bench.open_ids(job_id) == []
     assert [entry.tries for entry in bench.queue()] == [0, 0, 0]
+
+
+def test_a_list_without_activity_cannot_vouch_for_anybodys_silence(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "members.csv"
+    path.write_text("phone,joined\n+447700900101,2020-01-01\n")
+    with pytest.raises(ImportRefused, match="lastActive"):
+        import_members(bench.store, path, WA_ID, observed_since=0)

@@ -1,71 +1,80 @@
-"""The ladder in virtual time: asked at whatever moments, it goes up rung by rung and never gives up in silence."""
+"""The ladder in virtual time: whenever it is called, however late."""
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+from itertools import combinations_with_replacement
+
+import pytest
 
 from runner.job import Phase
 from runner.stop import KILL_SECONDS, Act, Ladder, at_kill, begin, step, total_seconds
 
-GRACE, TERMINATE = 30.0, 5.0
-RUNGS = [Phase.REQUESTED, Phase.TERMINATING, Phase.KILLING, Phase.UNCONFIRMED]
+ORDER = list(Phase)
+GRACE, TERMINATE = 4.0, 2.0
+MOMENTS = (0.0, 3.9, 4.0, 5.0, 5.9, 6.0, 6.01, 6.05, 8.9, 9.0, 9.05, 14.0, 20.0)
 
 
-def climb(ladder: Ladder, until: float) -> list[tuple[float, Act]]:
-    """Asks it whenever it wants to be asked; what it did, and when."""
-    done: list[tuple[float, Act]] = []
-    now = 0.0
-    while now <= until:
-        ladder, act = step(ladder, now)
+def run(ladder: Ladder, moments: tuple[float, ...]) -> list[tuple[float, Act]]:
+    """What it does when called at these moments; checks what holds at every single step."""
+    done = []
+    for now in moments:
+        was = ladder
+        ladder, act = step(was, now)
+        assert ORDER.index(ladder.phase) >= ORDER.index(was.phase), "a phase never goes back"
+        assert ladder.next_at > now, "or the loop would spin"
+        assert act is None or now >= was.next_at
+        if act is Act.TERMINATE:
+            assert ladder.phase is Phase.TERMINATING
+        if act is Act.KILL:
+            assert ladder.phase in (Phase.KILLING, Phase.UNCONFIRMED)
+        if act is Act.GIVE_UP:
+            assert ladder.phase is Phase.UNCONFIRMED
         if act is not None:
             done.append((now, act))
-        now = max(ladder.next_at, now + 0.001)
     return done
 
 
-def test_each_rung_is_taken_when_it_is_due() -> None:
-    done = climb(begin(0.0, GRACE, TERMINATE), 60.0)
-    assert done[0] == (GRACE, Act.TERMINATE)
-    assert done[1] == (GRACE + TERMINATE, Act.KILL)
-    (gave_up,) = [at for at, act in done if act is Act.GIVE_UP]
-    assert abs(gave_up - total_seconds(GRACE, TERMINATE)) <= 0.1
-    assert [act for at, act in done if at > gave_up] == [Act.KILL] * len([at for at, _ in done if at > gave_up])
-    assert done[-1][0] > 50, "whoever would not die is tried again for as long as it lives"
+@pytest.mark.parametrize("calls", range(1, 6))
+def test_every_interleaving_of_late_calls(calls: int) -> None:
+    for moments in combinations_with_replacement(MOMENTS, calls):
+        done = run(begin(0.0, GRACE, TERMINATE), moments)
+        acts = [act for _, act in done]
+        assert acts.count(Act.TERMINATE) <= 1
+        assert acts.count(Act.GIVE_UP) <= 1
+        assert all(now >= GRACE for now, act in done if act is Act.TERMINATE)
+        assert all(now >= GRACE + TERMINATE for now, act in done if act is Act.KILL)
+        assert all(now >= total_seconds(GRACE, TERMINATE) for now, act in done if act is Act.GIVE_UP)
+        assert Act.GIVE_UP not in acts or Act.KILL in acts[: acts.index(Act.GIVE_UP)], "nobody is given up unkilled"
+        assert Act.TERMINATE not in acts or acts[0] is Act.TERMINATE
+        assert (moments[-1] < GRACE) == (acts == []), "whatever is due is done at the first call"
+        assert moments[-1] < GRACE + TERMINATE or Act.KILL in acts
 
 
-def test_without_grace_it_terminates_at_once_and_without_both_it_kills() -> None:
-    assert climb(begin(0.0, 0.0, TERMINATE), 1.0) == [(0.0, Act.TERMINATE)]
-    assert climb(begin(0.0, 0.0, 0.0), 0.0)[0] == (0.0, Act.KILL)
-    assert climb(at_kill(0.0), 0.0) == [(0.0, Act.KILL)]
-
-
-@given(
-    grace=st.floats(0, 100),
-    terminate=st.floats(0, 100),
-    pauses=st.lists(st.floats(0.001, 80), min_size=1, max_size=40),
-)
-def test_asked_at_any_moments_it_never_goes_down_and_is_never_early(
-    grace: float, terminate: float, pauses: list[float]
-) -> None:
-    ladder, now = begin(0.0, grace, terminate), 0.0
-    for pause in pauses:
-        now += pause
-        was = ladder.phase
+def test_called_in_time_it_climbs_rung_by_rung() -> None:
+    ladder, now, done = begin(0.0, GRACE, TERMINATE), 0.0, []
+    while now < 30:
+        now = ladder.next_at
         ladder, act = step(ladder, now)
-        assert RUNGS.index(ladder.phase) >= RUNGS.index(was)
-        if act is Act.TERMINATE:
-            assert grace <= now < grace + terminate
-        if act in (Act.KILL, Act.GIVE_UP):
-            assert now >= grace + terminate
-        if act is Act.GIVE_UP:
-            assert was is Phase.KILLING
-            assert now >= grace + terminate + KILL_SECONDS
-        if now >= grace + terminate:
-            assert ladder.phase in (Phase.KILLING, Phase.UNCONFIRMED), "late or not, what is due is done"
+        done.append((round(now, 6), act))
+    kills = [at for at, act in done if act is Act.KILL]
+    assert done[0] == (GRACE, Act.TERMINATE)
+    assert kills[0] == GRACE + TERMINATE
+    given_up = next(at for at, act in done if act is Act.GIVE_UP)
+    assert total_seconds(GRACE, TERMINATE) <= given_up < total_seconds(GRACE, TERMINATE) + 0.1
+    assert len([at for at in kills if at < given_up]) > KILL_SECONDS * 10, "again and again, since others may be born"
+    assert [at for at in kills if at > given_up], "and still after it was given up"
 
 
-@given(now=st.floats(0, 29.999))
-def test_before_the_grace_is_over_nothing_is_done(now: float) -> None:
-    ladder = begin(0.0, GRACE, TERMINATE)
-    assert step(ladder, now) == (ladder, None)
+@pytest.mark.parametrize(("grace", "terminate"), [(0.0, 0.0), (0.0, 2.0), (4.0, 0.0)])
+def test_a_rung_of_no_length_is_passed_at_once(grace: float, terminate: float) -> None:
+    first = run(begin(0.0, grace, terminate), (grace,))
+    assert first == [(grace, Act.KILL if terminate == 0 else Act.TERMINATE)]
+
+
+def test_what_a_job_left_behind_is_killed_at_once() -> None:
+    assert run(at_kill(7.0), (7.0, 7.01, 7.05, 10.5)) == [(7.0, Act.KILL), (7.05, Act.KILL), (10.5, Act.GIVE_UP)]
+
+
+def test_before_anything_is_due_nothing_changes() -> None:
+    ladder = begin(10.0, GRACE, TERMINATE)
+    assert step(ladder, 13.9) == (ladder, None)

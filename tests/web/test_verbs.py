@@ -137,7 +137,9 @@ def invoke_import(*arguments: str, answers: str = "") -> Result:
 
 def test_a_list_and_a_chat_are_taken_in_and_names_asked_for(home: Path, group: str) -> None:
     members, export = home / "members.csv", home / "chat.txt"
-    members.write_text("phone,name,role\n+55 11 98765-4321,Ana Lima,member\n+55 11 98765-4322,Bento,admin\n")
+    members.write_text(
+        "phone,name,role,lastActive\n+55 11 98765-4321,Ana Lima,member,2026-01-02\n+55 11 98765-4322,Bento,admin,\n"
+    )
     export.write_text(
         "13/01/2026, 09:00 - Ana: hello\n14/01/2026, 09:00 - Zoe: hi\n15/01/2026, 09:00 - Bento: yes\n", "utf-8"
     )
