@@ -49,14 +49,7 @@ def times() -> Times:
     return Times()
 
 
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param(
-            "postgresql", marks=pytest.mark.skipif(not POSTGRES, reason="RUNNER_TEST_POSTGRES_URL is not set")
-        ),
-    ]
-)
+@pytest.fixture(params=["sqlite", "postgresql"] if POSTGRES else ["sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, times: Times) -> Iterator[SqlStore]:
     url = POSTGRES if request.param == "postgresql" else f"sqlite:///{tmp_path / 'runner.db'}"
     migrate(url)

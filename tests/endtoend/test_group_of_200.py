@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def _run(server: Server, **config: Any) -> dict[str, Any]:
 
 
 def _pid(server: Server, job_id: str) -> int:
-    with sqlite3.connect(server.home / "runner.db") as database:
+    with closing(sqlite3.connect(server.home / "runner.db")) as database:
         found: int = database.execute("SELECT pid FROM jobs WHERE id = ?", (job_id,)).fetchone()[0]
     return found
 
@@ -130,6 +131,6 @@ def _import(server: Server, kind: str, path: Path, *more: str) -> None:
 
 def _dump(home: Path) -> list[str]:
     """The whole database but for what belongs to jobs."""
-    with sqlite3.connect(home / "runner.db") as database:
+    with closing(sqlite3.connect(home / "runner.db")) as database:
         lines = list(database.iterdump())
     return [line for line in lines if not any(f'INTO "{table}"' in line for table in JOB_TABLES)]

@@ -14,6 +14,7 @@ import pytest
 
 from runner.errors import Draining, JobFinished, LockBusy
 from runner.job import Job
+from runner.stores.database import SqlStore
 from tests.processes.conftest import Jobs, is_over, request
 from tests.processes.oracle import is_living, until, zombies
 
@@ -230,6 +231,9 @@ def settled_counts(jobs: Jobs) -> tuple[int, int]:
     until(is_quiet, "all is quiet")
     threads = [thread for thread in threading.enumerate() if thread.name != "abort-event"]
     until(lambda: not any(thread.name == "abort-event" for thread in threading.enumerate()), "every flag is set")
+    store = jobs.manager.store
+    assert isinstance(store, SqlStore)
+    store.engine.dispose()  # how many connections it keeps is its own affair
     return len(list(Path("/proc/self/fd").iterdir())), len(threads)
 
 
