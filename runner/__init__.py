@@ -8,20 +8,26 @@ clock, errors       time as an argument; every fact that can go wrong, as a clas
 settings            what is configured, and where it came from
 job                 ``Job``, its status, progress and cancellation, and which status may follow which
 store, stores/      where everything is kept: one transaction can span jobs, batches and groups
-abort               ``AbortFlag``: what carries a cancel into a process
+abort, watch        ``AbortFlag``: what carries a cancel into a process; ending when the server ends
+tree, stop          the process tree of one job; the ladder from flag to proof, a step function of time
 gateway, gateways/  the way to a group
 workflow            ``@workflow``, ``JobConfig``: what a type of job is
-ledger              what a run writes: intents, commits, its end, each naming the run's epoch
+ledger, source      what a run writes, each time naming its epoch; where its batches come from
 batch, context      ``Batch`` and ``JobContext``: what a workflow works with
 groups/             members, activity, whitelist, removal queue, history; imports of exports and lists
 workflows/          the types that come with the runner
-child, process      what happens inside a job's process, and the server's end of it
-standby             processes started ahead, each used once
-tree                the process tree of one job: walk, kill, prove
-stop                the ladder from flag to proof, a step function of time
+child, preload      what happens inside a job's process, and what the fork server loads once for all (``warm``)
+process, standby    the server's end of a job's process; processes started ahead, each used once
+live                progress between commits, by one Manager-backed dict
+running, records    a run that is watched, and what is written down of it
+ending              what follows when a run has ended: the end of the job, another run, or a settling
+launcher            slots, and the way of a claimed job to its process
 supervisor          the loop that watches processes
 dispatcher          which job runs when; dispatchers/ has the variants
+cancelling          the row first, then the process; ``journal`` keeps what the store could not take
+results             a result, put together from the ledger
 manager             ``JobManager``: start, get, list, cancel, delete, reap, shut down
+demo/               a made-up group to try things on
 ==================  =========================================================================================
 
 Nothing is imported here: a job's process must not load the manager.
