@@ -152,7 +152,7 @@ class Supervisor:
             run.climb()
         record(self._store, due)
         for run in due:
-            self._collect(run)
+            self._collect_alone(run)
         self._do_chores()
         if not self.draining:
             self.on_free()
@@ -195,6 +195,16 @@ class Supervisor:
             run = self.launcher.fresh.popleft()
             self._selector.register(run.process.sentinel, selectors.EVENT_READ, run)
             self._selector.register(run.process.control, selectors.EVENT_READ, run)
+
+    def _collect_alone(self, run: Running) -> None:
+        """A run whose end cannot be concluded must not hold up the others."""
+        try:
+            self._collect(run)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("The end of %s cannot be concluded; trying again", run.job_id)
+            run.look_at = self._clock.boot_seconds() + _FIRST_AGAIN
 
     def _collect(self, run: Running) -> None:
         """Concludes a run whose tree is empty."""

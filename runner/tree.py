@@ -62,7 +62,7 @@ def is_alive(process: ProcessIdentity, boot_id: str) -> bool:
 
 
 def send_signal(process: ProcessIdentity, number: int, boot_id: str) -> bool:
-    """Signals this very process, never a later one with its pid; False when it is gone."""
+    """Signals this very process, never a later one with its pid; False when it is gone or not ours to signal."""
     if not _ON_LINUX:
         return is_alive(process, boot_id) and _kill(process.pid, number)
     try:
@@ -74,7 +74,7 @@ def send_signal(process: ProcessIdentity, number: int, boot_id: str) -> bool:
             return False
         signal.pidfd_send_signal(handle, number)
         return True
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # gone; or somebody else's, as sudo makes them: it survives
         return False
     finally:
         os.close(handle)
@@ -109,14 +109,15 @@ class JobTree:
     def is_empty(self) -> bool:
         """Whether nobody of the job lives.
 
-        A process that forks its successor and exits can slip through a look. So one look counts only if nobody came or
-        went meanwhile among those who could be the job's.
+        A process that forks its successor and exits can slip through a look: while it exits it carries no mark any
+        more, and its child is still its own. So a look counts only if nobody is exiting, and nobody came or went
+        meanwhile, among those who could be the job's.
         """
         for _ in range(_PASSES):
             before = self._strangers()
             if self.members():
                 return False
-            if self._strangers() == before:
+            if not any(map(_is_exiting, before)) and self._strangers() == before:
                 return True
         return False
 
@@ -197,6 +198,13 @@ def _is_of_the_living(mark: bytes, clock: Clock) -> bool:
     return is_alive(ProcessIdentity(int(pid), int(ticks), clock.boot_id), clock.boot_id)
 
 
+def _is_exiting(pid: int) -> bool:
+    """It has given back its memory, and is not yet a zombie: then its children would be its parent's."""
+    with contextlib.suppress(OSError):
+        return not (_PROC / str(pid) / "cmdline").read_bytes() and _start_ticks(pid) is not None
+    return False
+
+
 def name_of(pid: int) -> str:
     """The process's name, for people; "?" when it is gone."""
     with contextlib.suppress(psutil.Error):
@@ -251,6 +259,6 @@ def _environment(pid: int) -> list[bytes]:
 def _kill(pid: int, number: int) -> bool:
     try:
         os.kill(pid, number)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         return False
     return True

@@ -121,7 +121,8 @@ def test_all_its_processes_end_with_it(
     except AssertionError as error:
         raise AssertionError(f"{error}:\n{names_of(server.family())}") from None
     assert lifeline.is_let_go()
-    assert all(rows.get(job_id).status == "running" for job_id in ids), "nobody has written an end"
+    statuses = {rows.get(job_id).status for job_id in ids}
+    assert statuses <= {"pending", "running"}, "nobody has written an end; the last start may not have been noted yet"
 
 
 def test_started_again_it_goes_on_exactly(
