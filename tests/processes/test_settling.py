@@ -29,6 +29,7 @@ def hung_in_call(jobs: Jobs, effects: str, count: int, *, before: bool = False, 
     job_id = jobs.start(
         "act", effects=effects, hang_in=2, hang_before=before, settle_failures=failures, key="a", call_seconds=0.2
     )
+    jobs.pid(job_id)
     until(lambda: Path(effects + ".hung").exists() and len(effects_in(effects)) == count, "it hangs in its call")
     return job_id
 
