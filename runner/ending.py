@@ -32,6 +32,11 @@ class Next(StrEnum):
     KEPT = "kept"
     SUPERSEDED = "superseded"
 
+    @property
+    def mode(self) -> str | None:
+        """The mode of the run that is to be launched; None where none is."""
+        return {Next.AGAIN: "run", Next.SETTLE: "settle"}.get(self)
+
 
 @dataclass(frozen=True)
 class RunEnd:
@@ -110,13 +115,13 @@ def _final_error(job: Job, resumable: bool, end: RunEnd) -> str | None:
 
 
 def _until_next_start(tx: Transaction, job: Job, end: RunEnd) -> Conclusion:
-    """The lock is kept while something is open, else given up."""
-    if not (end.server_died or BatchRows(tx, job.id).open_batches()):
-        RunRows(tx).put_back(job.id, job.epoch)
-        return Conclusion(Next.PUT_BACK, job)
+    """This is the next start, if the server had died; else the lock is kept while something is open."""
     if end.server_died:
         return _again(tx, job, end, Next.AGAIN)
-    return Conclusion(Next.KEPT, job)
+    if BatchRows(tx, job.id).open_batches():
+        return Conclusion(Next.KEPT, job)
+    RunRows(tx).put_back(job.id, job.epoch)
+    return Conclusion(Next.PUT_BACK, job)
 
 
 def _again(tx: Transaction, job: Job, end: RunEnd, following: Next) -> Conclusion:

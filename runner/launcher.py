@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from collections import deque
@@ -59,10 +58,14 @@ class Launcher:
         self.fresh: deque[Running] = deque()
         self.closed = False
 
+    def has_room(self) -> bool:
+        """Whether ``reserve`` would give a slot now."""
+        return not self.closed and self._slots < self._settings.max_running
+
     def reserve(self) -> Slot | None:
         """A slot, or None when all are taken or no more are given."""
         with self.lock:
-            if self.closed or self._slots >= self._settings.max_running:
+            if not self.has_room():
                 return None
             self._slots += 1
         return Slot(self._pool.take())
@@ -131,13 +134,16 @@ class Launcher:
             self.running[run.job_id] = run
             may_begin = not self.closed
         self.fresh.append(run)
-        if may_begin and self._bound(item, process):
-            with contextlib.suppress(OSError):
-                process.hand_over(_run_of(item.job, item.mode), self._for_job)
-                run.handed_over = True
-        if not run.handed_over:
+        if not (may_begin and self._bound(item, process) and self._handed_over(item, process)):
             run.send_away()
         self._wake()
+
+    def _handed_over(self, item: Launch, process: JobProcess) -> bool:
+        try:
+            process.hand_over(_run_of(item.job, item.mode), self._for_job)
+        except OSError:  # it is gone: another process can have the job
+            return False
+        return True
 
     def _bound(self, item: Launch, process: JobProcess) -> bool:
         """Writes down which process has the run, where its claim did not; and whether the run may still begin.

@@ -79,9 +79,8 @@ class Ledger:
 
         def write(tx: Transaction) -> int:
             items = list((book(tx) if book else None) or ())
-            if seq is not None:
-                BatchRows(tx, self.job_id).book(seq, self.epoch, items, self.lock_key)
-            still_open = self._open_items(tx, seq)
+            rows = BatchRows(tx, self.job_id)
+            still_open = rows.book(seq, self.epoch, items, self.lock_key) if seq is not None else 0
             values = {"progress": advance(still_open), "result": state.result, "position": state.position}
             RunRows(tx).commit(self.job_id, self.epoch, settled=bool(items), **values)
             return still_open
@@ -120,11 +119,6 @@ class Ledger:
         rows = BatchRows(tx, self.job_id)
         rows.fence(self.epoch)
         return rows
-
-    def _open_items(self, tx: Transaction, seq: int | None) -> int:
-        if seq is None:
-            return 0
-        return sum(len(batch.items) for batch in BatchRows(tx, self.job_id).open_batches() if batch.seq == seq)
 
     def _insist(self, write: Callable[[Transaction], Written]) -> Written:
         pause = _FIRST_RETRY

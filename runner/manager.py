@@ -12,6 +12,7 @@ from functools import partial
 
 from runner.cancelling import Canceller
 from runner.clock import Clock
+from runner.dispatcher import Dispatcher
 from runner.dispatchers.local import LocalDispatcher
 from runner.errors import Draining, JobLive, KeyReused, LockBusy, StoreUnavailable, TooManyJobs
 from runner.job import Job, JobStatus, JsonDict, Progress, StopReason, new_job_id
@@ -59,12 +60,16 @@ class JobManager:
         self.node = socket.gethostname()
         self._context = multiprocessing.get_context("forkserver")
         self._supervisor = Supervisor(self.store, settings, self._context, self.node, self.clock)
-        self._dispatcher = LocalDispatcher(
+        self._dispatcher: Dispatcher = LocalDispatcher(
             self.store, self._supervisor.launcher, self.clock, self.node, self._supervisor.wake, settings.url
         )
         self._canceller = Canceller(self.store, settings, self.clock, self._supervisor.stop, self._supervisor.job_of)
         self._results = Results(self.store)
-        self.draining = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is going down: no job is started any more."""
+        return self._supervisor.draining
 
     def open(self) -> None:
         """Starts the processes, takes up what an earlier server left, and begins. From the main thread."""
@@ -203,7 +208,6 @@ class JobManager:
         No job is started from here on; status and cancel still answer. ``done``: set by a second signal, which
         cuts the waiting short. Resumable jobs go on at the next start.
         """
-        self.draining = True
         self._supervisor.drain()
         for job_id in self._supervisor.running_ids():
             self._stop_for_drain(job_id)

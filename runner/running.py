@@ -31,7 +31,6 @@ class Running:
     mode: str
     process: JobProcess
     clock: Clock
-    handed_over: bool = False
     acknowledged: bool = False
     ended: str | None = None
     error: str | None = None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 
 from runner.clock import Clock
-from runner.ending import Conclusion, Next, conclude
+from runner.ending import Conclusion, conclude
 from runner.errors import StoreUnavailable
 from runner.job import Job
 from runner.launcher import Launcher
@@ -63,7 +63,6 @@ class Supervisor:
         self._bell_out, self._bell_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._bell_out, selectors.EVENT_READ)
         self._over = self._warned = False
-        self.draining = False
         self.forced = 0  # runs that did not end by themselves
         self.beat_at = clock.boot_seconds()
         self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
@@ -97,11 +96,15 @@ class Supervisor:
     def drain(self) -> None:
         """No run begins from here on. Settling is cut short: the next start takes it up again."""
         with self.launcher.lock:  # whoever is bound from here on is not handed its job
-            self.draining = self.launcher.closed = True
+            self.launcher.closed = True
         for run in self._all():
             if run.mode == "settle":
                 run.stop(0.0, self._settings.terminate_seconds)
         self.wake()
+
+    @property
+    def draining(self) -> bool:
+        return self.launcher.closed
 
     def job_of(self, job_id: str) -> Job | None:
         """A job that has a run here, as it was launched; the store need not answer."""
@@ -232,10 +235,8 @@ class Supervisor:
     def _follow(self, run: Running, conclusion: Conclusion) -> None:
         """The next run under the same claim, or the slot for another job."""
         job = conclusion.job
-        if conclusion.next in (Next.AGAIN, Next.SETTLE):
-            self.launcher.launch(
-                job, "settle" if conclusion.next is Next.SETTLE else "run", after_seconds=self._pause(run)
-            )
+        if conclusion.next.mode is not None:
+            self.launcher.launch(job, conclusion.next.mode, after_seconds=self._pause(run))
         else:
             self._tries.pop(run.job_id, None)
             self.launcher.free_slot()

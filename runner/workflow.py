@@ -65,7 +65,6 @@ class JobStopped(BaseException):
 
 Config = TypeVar("Config", bound=JobConfig)
 Run = Callable[["JobContext", Config], JsonDict | None]
-Settle = Callable[["JobContext", "Batch[Any]", Config], None]
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,6 @@ EMPTY_SERVER = (
 )
 
 
-def say_when(pipe: Connection) -> None:
-    """The first line of a process that was started for its job."""
-    pipe.send(time.monotonic_ns())
-
-
 def stand_by(pipe: Connection) -> None:
     """A process that stands by, gets its job and says when."""
     pipe.send_bytes(b"ready")
@@ -41,19 +36,6 @@ def context() -> ForkServerContext:
     found = multiprocessing.get_context("forkserver")
     found.set_forkserver_preload(["runner.preload"])
     return found
-
-
-def start_to_first_line(start: ForkServerContext, count: int) -> list[float]:
-    """Milliseconds from ``start()`` to the first line, a fresh fork-server process each."""
-    times = []
-    for _ in range(count):
-        ours, theirs = start.Pipe()
-        process = start.Process(target=say_when, args=(theirs,))
-        began = time.monotonic_ns()
-        process.start()
-        times.append((ours.recv() - began) / 1e6)
-        process.join()
-    return times
 
 
 def hand_over(start: ForkServerContext, count: int) -> list[float]:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from runner.clock import Clock
-from runner.ending import Next, RunEnd, conclude
+from runner.ending import RunEnd, conclude
 from runner.job import Job, Phase, ProcessIdentity
 from runner.launcher import Launcher
 from runner.store import Store, Transaction
@@ -58,23 +58,36 @@ class LocalDispatcher:
         return job_id
 
     def dispatch(self) -> None:
-        while self._look.is_set():
-            slot = self._launcher.reserve()
-            if slot is None:
-                return
+        while self._look.is_set() and self._launcher.has_room():
             self._look.clear()
             try:
-                with self._store.write() as tx:
-                    job = RunRows(tx).claim_next(self._node, slot.process.identity if slot.process else None)
+                found = self._claim_next()
             except BaseException:
-                self._launcher.give_back(slot)
                 self._look.set()
                 raise
-            if job is None:
-                self._launcher.give_back(slot)
+            if not found:
                 return
             self._look.set()
-            self._launcher.launch(job, slot=slot)
+
+    def _claim_next(self) -> bool:
+        """Claims and launches the first waiting job; takes neither slot nor process while nobody waits."""
+        with self._store.read() as tx:
+            if RunRows(tx).first_waiting() is None:
+                return False
+        slot = self._launcher.reserve()
+        if slot is None:
+            return True  # somebody else took it; whoever waits is looked for again
+        try:
+            with self._store.write() as tx:
+                job = RunRows(tx).claim_next(self._node, slot.process.identity if slot.process else None)
+        except BaseException:
+            self._launcher.give_back(slot)
+            raise
+        if job is None:
+            self._launcher.give_back(slot)
+            return False
+        self._launcher.launch(job, slot=slot)
+        return True
 
     def recover(self) -> None:
         with self._store.read() as tx:
@@ -106,9 +119,9 @@ class LocalDispatcher:
         )
         with self._store.write() as tx:
             conclusion = conclude(tx, end)
-        if conclusion.next in (Next.AGAIN, Next.SETTLE):
+        if conclusion.next.mode is not None:
             self._launcher.take_over()
-            self._launcher.launch(conclusion.job, "settle" if conclusion.next is Next.SETTLE else "run")
+            self._launcher.launch(conclusion.job, conclusion.next.mode)
 
     def _sweep(self, left: list[Job]) -> set[ProcessIdentity]:
         """Ends what is still there of these jobs: a process deep in C code does not notice that its server died.

@@ -118,12 +118,6 @@ class ActivityRows:
         lag = now - watch.until if watch else 0
         return Watchfulness(known, window_ms, lag, self._run(query).scalar_one())
 
-    def active_after(self, group: Group, at: int) -> int:
-        """How many members were heard after ``at``."""
-        mine = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
-        query = select(func.count()).select_from(memberships).where(*mine, memberships.c.last_active_at > at)
-        return self._run(query).scalar_one()
-
 
 def unit_of(ms: int) -> tuple[int, str]:
     """The largest unit that goes into ``ms`` at least once, with its length in milliseconds."""

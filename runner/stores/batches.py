@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,8 +106,11 @@ class BatchRows:
         values = {"called_at": self._tx.now, "deadline": deadline.as_json()}
         self._run(update(batches).where(*self._at(batches, seq)).values(**values))
 
-    def book(self, seq: int, epoch: int, items: Sequence[LedgerItem], lock_key: str | None) -> None:
-        """Outcomes, of items intended before or not; and the batch as committed, still open if an item is."""
+    def book(self, seq: int, epoch: int, items: Sequence[LedgerItem], lock_key: str | None) -> int:
+        """Outcomes, of items intended before or not; and the batch as committed, still open if an item is.
+
+        Returns how many stay open.
+        """
         known = self._open_keys(seq)
         for item in items:
             if item.key in known:
@@ -118,6 +121,7 @@ class BatchRows:
         committed = {"of_job": self._job_id, "of_seq": seq, "new_state": state, "at": self._tx.now}
         if not self._run(_COMMITTED, committed).rowcount:
             self._begin(seq, epoch, state, len(items), committed_at=self._tx.now)
+        return len(still_open)
 
     def withdraw(self, seq: int) -> None:
         """Removes an intent of which it is certain that nothing was sent."""
@@ -144,12 +148,10 @@ class BatchRows:
         rows = self._run(_OPEN_BATCHES, {"of_job": self._job_id}).all()
         return [self._open_batch(row) for row in rows]
 
-    def items(self, outcomes: Iterable[str | None] | None = None) -> Iterator[LedgerItem]:
-        """All items in the order they were dealt with; None among ``outcomes`` means those still open."""
+    def items(self) -> Iterator[LedgerItem]:
+        """All items in the order they were dealt with."""
         columns = (batch_items.c.item_key, batch_items.c.outcome, batch_items.c.data, batch_items.c.seq)
         query = select(*columns).where(batch_items.c.job_id == self._job_id)
-        if outcomes is not None:
-            query = query.where(func.coalesce(batch_items.c.outcome, "").in_([o or "" for o in outcomes]))
         for row in self._run(query.order_by(batch_items.c.seq, batch_items.c.ordinal)):
             yield LedgerItem(row.item_key, row.outcome, row.data, row.seq)
 

@@ -64,16 +64,17 @@ class RunRows:
 
     def claim_first(self, job_id: str, node: str, process: ProcessIdentity | None) -> bool:
         """As ``claim``, for a job just written: those that could have been claimed before it come first."""
-        return self._first_waiting() == job_id and self.claim(job_id, node, process)
+        return self.first_waiting() == job_id and self.claim(job_id, node, process)
 
     def claim_next(self, node: str, process: ProcessIdentity | None = None) -> Job | None:
         """Claims the first waiting job whose lock is free: by priority, then by age."""
-        job_id = self._first_waiting()
+        job_id = self.first_waiting()
         if job_id is None or not self.claim(job_id, node, process):
             return None
         return JobRows(self._tx).get(job_id)
 
-    def _first_waiting(self) -> str | None:
+    def first_waiting(self) -> str | None:
+        """The job that ``claim_next`` would claim."""
         found: str | None = self._run(_FIRST_WAITING, {"now": self._tx.now}).scalar_one_or_none()
         return found
 

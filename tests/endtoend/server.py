@@ -6,36 +6,17 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tests.waiting import free_port, wait_for
+
 ROOT = Path(__file__).resolve().parents[2]
-_pause = threading.Event()
-
-
-def wait_for(condition: Callable[[], Any], sentence: str, seconds: float = 60.0, every: float = 0.002) -> Any:
-    """The first true value of ``condition``; fails with the sentence when none comes within a generous limit."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        _pause.wait(every)
-    raise AssertionError(f"within {seconds:.0f} s it never came true that {sentence}")
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class Server:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.endtoend.server import Server, is_living, wait_for
+from tests.endtoend.server import Server, is_living
+from tests.waiting import wait_for
 
 HOUR_MS = 3_600_000
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.endtoend.server import ROOT, Server, is_living, wait_for
+from tests.endtoend.server import ROOT, Server, is_living
+from tests.waiting import wait_for
 
 GROUP = "120363000000000200@g.us"
 WINDOW_MS = 30 * 86_400_000

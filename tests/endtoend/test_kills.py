@@ -22,8 +22,9 @@ from runner.stores.batches import BatchRows
 from runner.stores.database import SqlStore
 from runner.stores.jobs import JobRows
 from runner.stores.migrate import migrate
-from tests.endtoend.server import Server, is_living, wait_for
+from tests.endtoend.server import Server, is_living
 from tests.gateways.slow import configure, effects, removed_ids
+from tests.waiting import wait_for
 
 GROUP = "120363403645737238@g.us"
 PEOPLE = 60

@@ -18,7 +18,8 @@ from runner.settings import Settings
 from runner.stores.events import JobEvent, events_after
 from runner.stores.migrate import migrate
 from runner.workflow import find_workflow, load_workflows
-from tests.processes.oracle import Lifeline, marked, until
+from tests.processes.oracle import Lifeline, marked
+from tests.waiting import wait_for
 
 SAMPLES = "tests.processes.samples"
 
@@ -51,7 +52,7 @@ class Jobs:
             return job if condition(job) else None
 
         try:
-            job = until(found, sentence, limit)
+            job = wait_for(found, sentence, limit)
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.get(job_id)}") from None
         assert job is not None
@@ -108,7 +109,7 @@ def nobody_left() -> Iterator[None]:
     """No process of the test is left, on whatever way it was started."""
     before = marked()
     yield
-    until(lambda: not marked() - before, f"nobody is left (before: {before})")
+    wait_for(lambda: not marked() - before, f"nobody is left (before: {before})")
 
 
 @pytest.fixture
@@ -144,7 +145,7 @@ def _end_all(jobs: Jobs) -> None:
         run = supervisor.launcher.running.get(job_id)
         if run is not None:
             run.process.tree(job_id).kill()
-    until(supervisor.is_idle, "all runs are ended")
+    wait_for(supervisor.is_idle, "all runs are ended")
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ import os
 import secrets
 import select
 import threading
-import time
-from collections.abc import Callable
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import TypeVar
@@ -31,16 +29,6 @@ def names_of(pids: set[int]) -> str:
             continue
         found.append(f"{stat[:60]} {command}")
     return "\n".join(found)
-
-
-def until(condition: Callable[[], Found], sentence: str, limit: float = 30.0) -> Found:
-    """The first true value of ``condition``; fails with the sentence when none comes within a generous limit."""
-    end = time.monotonic() + limit
-    while True:
-        if found := condition():
-            return found
-        assert time.monotonic() < end, f"within {limit} s it never came true that {sentence}"
-        _pause.wait(0.005)
 
 
 def marked(token: str = TOKEN) -> set[int]:

@@ -11,7 +11,8 @@ import pytest
 from runner.errors import JobFinished, JobNotFound
 from runner.job import Job
 from tests.processes.conftest import Jobs
-from tests.processes.oracle import Lifeline, is_living, until
+from tests.processes.oracle import Lifeline, is_living
+from tests.waiting import wait_for
 
 HOUR_MS = 3_600_000
 
@@ -123,7 +124,7 @@ def test_what_does_not_heed_is_ended(
     jobs = open_jobs(grace_seconds=0.2, terminate_seconds=0.2 if way == "ignore" else 20)
     job_id = jobs.start("heed", way=way, lifeline=lifeline.path)
     pid = jobs.pid(job_id)
-    until(lambda: lifeline.words(1), "it has begun")
+    wait_for(lambda: lifeline.words(1), "it has begun")
     jobs.manager.cancel(job_id, "me")
     job = jobs.until_over(job_id)
     assert_stopped(job)
@@ -159,7 +160,7 @@ def test_no_process_of_a_cancelled_job_is_left(
     jobs = open_jobs(grace_seconds=0.2, terminate_seconds=0.2)
     job_id = jobs.start("heed", way=way, lifeline=lifeline.path, grandchildren=shape)
     jobs.until(job_id, lambda job: job.progress.message == "here", "the job has begun")
-    until(lambda: lifeline.words(2), "those below it have begun")
+    wait_for(lambda: lifeline.words(2), "those below it have begun")
     jobs.manager.cancel(job_id, "me")
     job = jobs.until_over(job_id)
     assert lifeline.is_let_go(), "said to be stopped, but somebody lives"

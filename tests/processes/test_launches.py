@@ -19,7 +19,8 @@ from runner.errors import Draining, JobFinished, LockBusy
 from runner.job import Job
 from runner.stores.database import SqlStore
 from tests.processes.conftest import Jobs, is_over, request
-from tests.processes.oracle import is_living, until, zombies
+from tests.processes.oracle import is_living, zombies
+from tests.waiting import wait_for
 
 HOUR_MS = 3_600_000
 
@@ -40,7 +41,7 @@ def most_at_once(jobs: Sequence[Job]) -> int:
 
 def standby(jobs: Jobs) -> int:
     pool = jobs.manager._supervisor._pool
-    return until(pool.pids, "a process stands by")[0]
+    return wait_for(pool.pids, "a process stands by")[0]
 
 
 def test_never_more_run_than_may(open_jobs: Callable[..., Jobs]) -> None:
@@ -68,7 +69,7 @@ def test_who_waits_longest_runs_next(open_jobs: Callable[..., Jobs]) -> None:
     for _ in range(4):
         ids.append(jobs.start("count"))
         created = jobs.get(ids[-1]).created_at
-        until(lambda created=created: jobs.manager.clock.now_ms() > created, "a millisecond is over")  # type: ignore[misc]
+        wait_for(lambda created=created: jobs.manager.clock.now_ms() > created, "a millisecond is over")  # type: ignore[misc]
     jobs.until_processed(first, 2)
     assert all(jobs.get(job_id).status == "pending" for job_id in ids)
     jobs.manager.cancel(first, "me")
@@ -102,7 +103,7 @@ def test_a_process_that_dies_before_it_has_its_job(jobs: Jobs, number: signal.Si
     frozen = standby(jobs)
     os.kill(frozen, signal.SIGSTOP)
     job_id = jobs.start("frail", total=4)
-    until(lambda: bound_to(jobs, job_id) == frozen, "the process that does not answer is to have the job")
+    wait_for(lambda: bound_to(jobs, job_id) == frozen, "the process that does not answer is to have the job")
     assert jobs.get(job_id).status == "pending"
     os.kill(frozen, number)
     with contextlib.suppress(ProcessLookupError):
@@ -193,7 +194,7 @@ def test_a_cancel_while_draining(open_jobs: Callable[..., Jobs]) -> None:
     jobs.until(job_id, lambda job: job.progress.message == "here", "it has begun")
     drained = threading.Thread(target=jobs.drain)
     drained.start()
-    until(lambda: jobs.manager.draining, "it drains")
+    wait_for(lambda: jobs.manager.draining, "it drains")
     assert jobs.manager.cancel(job_id, "me").status == "cancelled"
     os.kill(jobs.manager._supervisor.launcher.running[job_id].process.identity.pid, signal.SIGKILL)
     drained.join()
@@ -205,7 +206,10 @@ def test_a_cancel_while_draining(open_jobs: Callable[..., Jobs]) -> None:
 def test_nothing_leaks(open_jobs: Callable[..., Jobs]) -> None:
     """100 jobs started, cancelled and killed at random: as many descriptors, threads and zombies as before."""
     jobs = open_jobs(max_running=6, standby=2, grace_seconds=0.5, terminate_seconds=0.5)
-    jobs.until_over(jobs.start("count"))
+    first = jobs.start("heed", way="sleep")
+    jobs.until(first, lambda job: job.progress.message == "here", "its progress is seen, so that is connected for good")
+    jobs.manager.cancel(first, "me")
+    jobs.until_over(first)
     before, files = settled_counts(jobs), open_files()
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
@@ -220,7 +224,7 @@ def test_nothing_leaks(open_jobs: Callable[..., Jobs]) -> None:
     found = [jobs.until(job_id, is_over, "the job is over", 120) for job_id in ids]
     assert {job.status for job in found} <= {"completed", "cancelled", "failed"}
     assert all(job.error is None or "killed by SIGKILL" in job.error for job in found)
-    until(
+    wait_for(
         lambda: all(now <= was for now, was in zip(settled_counts(jobs), before, strict=True)),
         f"as little is held as before: {before}, {settled_counts(jobs)}, {Counter(open_files()) - Counter(files)}",
     )
@@ -237,9 +241,9 @@ def settled_counts(jobs: Jobs) -> tuple[int, int]:
             jobs.until_over(jobs.start("count", total=0))
         return standing_by == jobs.settings.standby and supervisor.is_idle()
 
-    until(is_quiet, "all is quiet")
+    wait_for(is_quiet, "all is quiet")
     threads = [thread for thread in threading.enumerate() if thread.name != "abort-event"]
-    until(lambda: not any(thread.name == "abort-event" for thread in threading.enumerate()), "every flag is set")
+    wait_for(lambda: not any(thread.name == "abort-event" for thread in threading.enumerate()), "every flag is set")
     store = jobs.manager.store
     assert isinstance(store, SqlStore)
     store.engine.dispose()  # how many connections it keeps is its own affair

@@ -19,8 +19,9 @@ from runner.stores.batches import BatchRows
 from runner.stores.database import SqlStore
 from runner.stores.jobs import JobRows
 from tests.processes.conftest import Jobs, is_over
-from tests.processes.oracle import MARK, Lifeline, is_living, marked, names_of, until
+from tests.processes.oracle import MARK, Lifeline, is_living, marked, names_of
 from tests.processes.samples import effects_in
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUR_MS = 3_600_000
@@ -87,7 +88,7 @@ class Rows:
             return JobRows(tx).get(job_id)
 
     def until(self, job_id: str, condition: Callable[[Job], object], sentence: str) -> Job:
-        until(lambda: condition(self.get(job_id)), sentence)
+        wait_for(lambda: condition(self.get(job_id)), sentence)
         return self.get(job_id)
 
     def is_open(self, job_id: str) -> bool:
@@ -113,11 +114,11 @@ def test_all_its_processes_end_with_it(
     ids.append(server.start("heed", way="sleep", lifeline=lifeline.path, grandchildren="session"))
     for job_id in ids[:3]:
         rows.until(job_id, lambda job: job.progress.processed == 2, "a batch is done")
-    until(lambda: lifeline.words(2), "a job with a process below it has begun")
+    wait_for(lambda: lifeline.words(2), "a job with a process below it has begun")
     assert len(server.family()) >= 7, "four jobs, one below, one standing by, Manager, fork server"
     server.kill()
     try:
-        until(lambda: not server.family(), "jobs, standbys, Manager and fork server are gone")
+        wait_for(lambda: not server.family(), "jobs, standbys, Manager and fork server are gone")
     except AssertionError as error:
         raise AssertionError(f"{error}:\n{names_of(server.family())}") from None
     assert lifeline.is_let_go()
@@ -137,7 +138,7 @@ def test_started_again_it_goes_on_exactly(
     rows.until(frail, lambda job: job.progress.processed == 2, "a batch is done")
     rows.until(locked, lambda job: job.progress.processed == 2, "a batch is done")
     server.kill()
-    until(lambda: not server.family(), "all is gone")
+    wait_for(lambda: not server.family(), "all is gone")
 
     jobs = open_jobs()
     done = jobs.until_over(running)
@@ -161,7 +162,7 @@ def test_killed_again_and_again_no_batch_is_done_twice(
         wanted = 5 * (round_number + 1)
         rows.until(job_id, lambda job, wanted=wanted: job.progress.processed >= wanted, "it gets on")  # type: ignore[misc]
         server.kill()
-        until(lambda server=server: not server.family(), "all is gone")  # type: ignore[misc]
+        wait_for(lambda server=server: not server.family(), "all is gone")  # type: ignore[misc]
     jobs = open_jobs()
     assert jobs.until_over(job_id).status == "completed"
     assert jobs.result(job_id)["done"] == list(range(40))
@@ -173,17 +174,17 @@ def test_a_process_that_does_not_notice_is_ended_at_the_next_start(
     """Deep in C code, with the interpreter's lock held, it cannot know that the server is gone."""
     server = open_server(standby=0)
     job_id = server.start("heed", way="match", lifeline=lifeline.path)
-    until(lambda: lifeline.words(1), "it has begun")
+    wait_for(lambda: lifeline.words(1), "it has begun")
     rows.until(job_id, lambda job: job.status == "running", "it is known to run")
     deaf = rows.get(job_id).process
     assert deaf is not None
     server.kill()
-    until(
+    wait_for(
         lambda: len(server.family()) <= 3, "only the deaf one is left, with the fork server and tracker it holds open"
     )
     assert deaf.pid in server.family()
     jobs = open_jobs(grace_seconds=0.2, terminate_seconds=20)
-    until(lambda: not is_living(deaf.pid), "the deaf one is ended")
+    wait_for(lambda: not is_living(deaf.pid), "the deaf one is ended")
     jobs.until(job_id, lambda job: job.epoch == 2 and job.process and job.process.pid != deaf.pid, "another has it")
     jobs.manager.cancel(job_id, "me")
     jobs.until_over(job_id)
@@ -197,7 +198,7 @@ def test_cancelled_while_the_server_dies_it_stays_cancelled(
     rows.until(job_id, lambda job: job.status == "running", "it runs")
     assert server.do("cancel", job_id=job_id) == "cancelled"
     server.kill()
-    until(lambda: not server.family(), "all is gone")
+    wait_for(lambda: not server.family(), "all is gone")
     job = open_jobs().until_over(job_id)
     assert job.cancellation is not None
     assert (job.status, job.cancellation.phase, job.epoch) == ("cancelled", "stopped", 1)
@@ -215,12 +216,12 @@ def test_an_open_intent_is_settled_once_and_not_repeated(
 ) -> None:
     server = open_server()
     job_id = server.start("act", effects=effects, hang_in=2, hang_before=before)
-    until(lambda: Path(effects + ".hung").exists() and rows.is_open(job_id), "it hangs in its second call")
-    until(lambda: len(effects_in(effects)) == (2 if before else 4), "its effects are there")
+    wait_for(lambda: Path(effects + ".hung").exists() and rows.is_open(job_id), "it hangs in its second call")
+    wait_for(lambda: len(effects_in(effects)) == (2 if before else 4), "its effects are there")
     if cancelled:
         server.do("cancel", job_id=job_id)
     server.kill()
-    until(lambda: not server.family(), "all is gone")
+    wait_for(lambda: not server.family(), "all is gone")
     assert rows.is_open(job_id)
 
     jobs = open_jobs()

@@ -15,8 +15,9 @@ import pytest
 from runner.errors import StoppingUnrecorded, StoreUnavailable
 from runner.stores.batches import BatchRows
 from tests.processes.conftest import Jobs
-from tests.processes.oracle import is_living, until
+from tests.processes.oracle import is_living
 from tests.processes.samples import effects_in
+from tests.waiting import wait_for
 
 
 def is_open(jobs: Jobs, job_id: str) -> bool:
@@ -30,7 +31,7 @@ def hung_in_call(jobs: Jobs, effects: str, count: int, *, before: bool = False, 
         "act", effects=effects, hang_in=2, hang_before=before, settle_failures=failures, key="a", call_seconds=0.2
     )
     jobs.pid(job_id)
-    until(lambda: Path(effects + ".hung").exists() and len(effects_in(effects)) == count, "it hangs in its call")
+    wait_for(lambda: Path(effects + ".hung").exists() and len(effects_in(effects)) == count, "it hangs in its call")
     return job_id
 
 
@@ -93,7 +94,7 @@ def locked(home: Path) -> Iterator[Callable[[], Callable[[], None]]]:
     with closing(sqlite3.connect(home / "runner.db", isolation_level=None, check_same_thread=False)) as connection:
 
         def take() -> Callable[[], None]:
-            until(lambda: _begins(connection), "the lock is to be had")
+            wait_for(lambda: _begins(connection), "the lock is to be had")
             return lambda: connection.execute("ROLLBACK").close()
 
         yield take
@@ -122,13 +123,13 @@ def test_a_cancel_that_cannot_be_written(
         jobs.manager.cancel(job_id, "me")
     assert unrecorded.value.journalled
     assert job_id in (home / "cancels.journal").read_text()
-    until(lambda: not is_living(pid), "its process is gone while the database is locked")
+    wait_for(lambda: not is_living(pid), "its process is gone while the database is locked")
     assert jobs.get(job_id).status == "running", "which nobody could write"
     give_back()
     job = jobs.until_over(job_id)
     assert job.cancellation is not None
     assert (job.status, job.epoch, job.cancellation.phase, job.error) == ("cancelled", 1, "stopped", None)
-    until(lambda: not (home / "cancels.journal").exists(), "the journal is empty again")
+    wait_for(lambda: not (home / "cancels.journal").exists(), "the journal is empty again")
 
 
 def test_an_unwritten_cancel_outlives_the_server(
@@ -141,7 +142,7 @@ def test_an_unwritten_cancel_outlives_the_server(
     give_back = locked()
     with pytest.raises(StoppingUnrecorded):
         jobs.manager.cancel(job_id, "me")
-    until(lambda: not is_living(pid), "its process is gone")
+    wait_for(lambda: not is_living(pid), "its process is gone")
     jobs.manager._supervisor._over = True  # the server dies here: it writes nothing more
     jobs.close()
     give_back()
@@ -165,7 +166,7 @@ def test_many_who_wait_for_a_locked_database_give_up_together(
     threads = [threading.Thread(target=start_one) for _ in range(10)]
     for thread in threads:
         thread.start()
-    until(lambda: len(outcomes) == 10, "all have been told", limit=25)  # one after the other it would be 50
+    wait_for(lambda: len(outcomes) == 10, "all have been told", seconds=25)  # one after the other it would be 50
     for thread in threads:
         thread.join()
     give_back()

@@ -213,7 +213,7 @@ class Bench:
 
     def open_ids(self, job_id: str) -> list[str]:
         with self.store.read() as tx:
-            return [item.data["id"] for item in BatchRows(tx, job_id).items([None])]
+            return [item.data["id"] for item in BatchRows(tx, job_id).items() if item.outcome is None]
 
     def result(self, job_id: str) -> JsonDict:
         job = self.job(job_id)

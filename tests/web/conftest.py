@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from web.app import create_app
 
 SAMPLES = "tests.web.samples"
 _numbers = count(1)
-_pause = threading.Event()
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +53,3 @@ def group() -> str:
 def body(group: str) -> dict[str, Any]:
     """A start that is in order, and stays at work until it is cancelled."""
     return {"type": "walk", "groupWaId": group, "batchSize": 5, "delayMs": 10_000, "dryRun": False}
-
-
-def wait_for(condition: Callable[[], Any], sentence: str, seconds: float = 20.0) -> Any:
-    """The first true value of ``condition``; fails with the sentence when none comes within a generous limit."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        _pause.wait(0.01)
-    raise AssertionError(f"within {seconds} s it never came true that {sentence}")

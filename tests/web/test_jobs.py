@@ -7,7 +7,7 @@ from typing import Any
 
 from falcon import testing
 
-from tests.web.conftest import wait_for
+from tests.waiting import wait_for
 
 Body = dict[str, Any]
 ID = re.compile(r"job_[0-9]{13}_[0-9a-z]{13,}")

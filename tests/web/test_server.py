@@ -19,7 +19,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.web.conftest import wait_for
+from tests.waiting import free_port, wait_for
 
 SCRIPT = str(Path(sys.executable).with_name("runner"))
 SEED_PORT = 3000
@@ -72,12 +72,6 @@ class Server:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(60)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def seed_port_or_another() -> int:
