@@ -18,7 +18,7 @@ groups/             members, activity, whitelist, removal queue, history; import
 workflows/          the types that come with the runner
 child, preload      what happens inside a job's process, and what the fork server loads once for all (``warm``)
 process, standby    the server's end of a job's process; processes started ahead, each used once
-live                progress between commits, by one Manager-backed dict
+lines, live         progress between commits: one Manager-backed dict; what jobs write in it and the server copies
 running, records    a run that is watched, and what is written down of it
 ending              what follows when a run has ended: the end of the job, another run, or a settling
 launcher            slots, and the way of a claimed job to its process
@@ -28,6 +28,7 @@ cancelling          the row first, then the process; ``journal`` keeps what the 
 results             a result, put together from the ledger
 manager             ``JobManager``: start, get, list, cancel, delete, reap, shut down
 demo/               a made-up group to try things on
+testing/            the tester of workflows: each stopped and killed at every place it comes to
 ==================  =========================================================================================
 
 Nothing is imported here: a job's process must not load the manager.

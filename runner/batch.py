@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from runner.crashpoint import crashpoint
 from runner.errors import StopRequested
 from runner.ledger import REQUEUED, Booking
 from runner.store import Transaction
@@ -53,7 +54,11 @@ class Batch(Generic[Item]):
         ``deadline_seconds``: the longest the call may take. After a crash nothing is repeated before it is over.
         """
         self._intended, self._seconds = items, deadline_seconds
-        self._guarded(lambda: self._job.ledger.intend(self.seq, items, deadline_seconds))
+        # Whom the batch left out is booked at its commit; while that is not written, a later run must come by again.
+        position = self.position if len(items) == len(self.items) else None
+        crashpoint("before_intent")
+        self._guarded(lambda: self._job.ledger.intend(self.seq, items, deadline_seconds, position))
+        crashpoint("after_intent")
         self.is_open = True
 
     def call(self, act: Callable[[Callable[[], float]], dict[str, Any]]) -> dict[str, Any]:
@@ -89,7 +94,10 @@ class Batch(Generic[Item]):
             self._job.ledger.withdraw(self.seq)  # nothing was sent, so there is nothing to find out and no try is lost
             self.is_open = False
             raise self._job.stopped() from None
-        return act(lambda: deadline.began + deadline.seconds - clock.boot_seconds())
+        crashpoint("after_call_stamped")
+        outcomes = act(lambda: deadline.began + deadline.seconds - clock.boot_seconds())
+        crashpoint("after_call")
+        return outcomes
 
     def _guarded(self, write: Callable[[], Any]) -> Any:
         try:
@@ -113,10 +121,12 @@ class Batch(Generic[Item]):
 
         def booked(tx: Transaction) -> Iterable[LedgerItem]:
             settled[:] = list((book(tx) if book else None) or ())
+            crashpoint("before_settle_commit" if self.left_open else "before_batch_commit")
             return settled
 
         still_open = self._job.commit_batch(self, booked, lambda still_open: self._processed(settled, still_open))
         self.committed, self.is_open = True, still_open > 0
+        crashpoint("after_settle" if self.left_open else "after_batch_commit")
 
     def _processed(self, settled: Sequence[LedgerItem], still_open: int) -> int:
         again = sum(item.outcome == REQUEUED for item in settled)

@@ -4,61 +4,83 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from runner.clock import Clock
+from runner.crashpoint import crashpoint
 from runner.errors import JobFinished, StoppingUnrecorded, StoreUnavailable
 from runner.job import Job, JobStatus
 from runner.journal import CancelJournal, JournalledCancel
 from runner.settings import Settings
-from runner.stop import total_seconds
+from runner.stop import KILL_SECONDS, total_seconds
 from runner.store import Store, Transaction
 from runner.stores.cancels import CancelRows
 from runner.stores.jobs import JobRows
-from runner.workflow import find_workflow
+from runner.workflow import grace_of
 
 log = logging.getLogger(__name__)
 
 
-class Canceller:
-    """``stop``: (job id, grace seconds) raises the flag of the job's run, if it has one here.
+class Stop(Protocol):
+    """Stops the run of a job, if it has one here; tells whether it has."""
 
-    ``job_here``: a job with a run here, for when the store cannot even be read.
+    def __call__(self, job_id: str, grace: float, *, force: bool = False) -> bool: ...
+
+
+class Canceller:
+    """``stop``: (job id, grace seconds, force) raises the flag of the job's run, if it has one here.
+
+    ``stores``: one that waits, for those who ask, and a hasty one, for the loop. ``job_here``: a job with a run here,
+    for when the store cannot even be read.
     """
 
     def __init__(
         self,
-        store: Store,
+        stores: tuple[Store, Store],
         settings: Settings,
         clock: Clock,
-        stop: Callable[[str, float], bool],
+        stop: Stop,
         job_here: Callable[[str], Job | None],
     ) -> None:
-        self._store, self._settings, self._clock, self._stop, self._job_here = store, settings, clock, stop, job_here
+        self._store, self._hasty = stores
+        self._settings, self._clock, self._stop, self._job_here = settings, clock, stop, job_here
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._journal = CancelJournal(settings.home / "cancels.journal")
 
-    def cancel(self, job_id: str, by: str, reason: str | None) -> Job:
-        """Raises JobNotFound, JobFinished, StoppingUnrecorded."""
+    def cancel(self, job_id: str, by: str, reason: str | None, *, force: bool = False) -> Job:
+        """Raises JobNotFound, JobFinished, StoppingUnrecorded. force: also of a job that is being cancelled already."""
         job = self._find(job_id)
-        if job.status is JobStatus.CANCELLED:
+        if job.status is JobStatus.CANCELLED and not (force and job.is_claimed):
             return job
-        if not job.is_live:
+        if not job.is_live and job.status is not JobStatus.CANCELLED:
             raise JobFinished(job.status)
-        grace = self.grace_of(job)
-        stop_ms = int(total_seconds(grace, self._settings.terminate_seconds) * 1000)
+        grace = 0.0 if force else grace_of(job, self._settings)
+        stop_ms = self._stop_ms(grace, force)
         try:
             with self._store.write() as tx:
                 accepted = CancelRows(tx).request(job_id, by, reason, stop_ms)
+                if force and not accepted:
+                    CancelRows(tx).force(job_id, stop_ms)
                 job = JobRows(tx).get(job_id)
+                crashpoint("before_cancel_commit")
+            crashpoint("after_cancel_commit")
         except StoreUnavailable as error:
-            raise self._unrecorded(
-                JournalledCancel(job_id, by, reason, stop_ms, self._clock.now_ms()), grace
-            ) from error
-        if accepted:
-            self._stop(job_id, grace)
-        elif job.status is not JobStatus.CANCELLED:
+            cancel = JournalledCancel(job_id, by, reason, stop_ms, self._clock.now_ms())
+            raise self._unrecorded(cancel, grace, force) from error
+        if job.status is not JobStatus.CANCELLED:
             raise JobFinished(job.status)
+        if accepted or force:
+            self._stop(job_id, grace, force=force)
+            crashpoint("after_flag")
         return job
+
+    def deadline_of(self, job: Job, *, force: bool) -> int:
+        """When a cancel asked for now would be proved at the latest, UTC milliseconds."""
+        stops_by = self._clock.now_ms() + self._stop_ms(grace_of(job, self._settings), force)
+        return stops_by if job.is_claimed else self._clock.now_ms()
+
+    def _stop_ms(self, grace: float, force: bool) -> int:
+        return int((KILL_SECONDS if force else total_seconds(grace, self._settings.terminate_seconds)) * 1000)
 
     def _find(self, job_id: str) -> Job:
         try:
@@ -69,20 +91,9 @@ class Canceller:
                 raise
             return job
 
-    def grace_of(self, job: Job) -> float:
-        """Seconds between a cancel of this job and SIGTERM. A config that its type no longer takes stops no cancel."""
-        workflow = find_workflow(job.type)
-        if workflow is None:
-            return self._settings.grace_seconds
-        try:
-            return workflow.grace(workflow.config.from_wire(job.config), self._settings)
-        except Exception:
-            log.exception("The grace period of %s cannot be told", job.id)
-            return self._settings.grace_seconds
-
-    def _unrecorded(self, cancel: JournalledCancel, grace: float) -> StoppingUnrecorded:
+    def _unrecorded(self, cancel: JournalledCancel, grace: float, force: bool) -> StoppingUnrecorded:
         kept = self._journal.add(cancel)
-        self._stop(cancel.job_id, grace)
+        self._stop(cancel.job_id, grace, force=force)
         return StoppingUnrecorded(kept)
 
     def record_journalled(self) -> None:
@@ -90,7 +101,7 @@ class Canceller:
         pending = self._journal.pending()
         if not pending:
             return
-        with self._store.write() as tx:
+        with self._hasty.write() as tx:
             for cancel in pending:
                 self._record(tx, cancel)
         self._journal.recorded(pending)

@@ -19,14 +19,18 @@ from typing import Any
 
 from runner.abort import AbortFlag
 from runner.clock import Clock
+from runner.containment import Place
 from runner.context import JobContext, Run
+from runner.crashpoint import crashpoint
 from runner.errors import RunSuperseded
 from runner.job import JsonDict
 from runner.ledger import Ledger
 from runner.live import LiveLine
 from runner.opening import open_job_store
+from runner.outlets import Outlets
+from runner.proc import descendants
 from runner.settings import Settings
-from runner.tree import MARK, become_subreaper, descendants, identify, send_signal
+from runner.tree import MARK, identify, send_signal
 from runner.watch import end_with_server
 from runner.workflow import JobConfig, JobStopped, Workflow, find_workflow, load_workflows
 
@@ -36,12 +40,12 @@ _PASSES = 1000
 PRELOADED = "runner.preload"
 
 
-def main(control: Connection, flag: AbortFlag, shared: Any) -> None:
+def main(control: Connection, flag: AbortFlag, shared: Any, place: Place, outlets: Outlets) -> None:
     """The process of one job. Waits for the job it is given; ends by itself when there will be none."""
-    _first_lines()
+    held = _first_lines(place, outlets)
     try:
         with contextlib.suppress(OSError):  # the server is gone, and nobody is left to be told
-            _say(control, {"ready": PRELOADED in sys.modules, "parent": os.getppid()})
+            _say(control, {"ready": PRELOADED in sys.modules, "held": held})
             handed = _receive(control)
             if handed is not None:
                 _work(handed, control, flag, shared)
@@ -52,14 +56,19 @@ def main(control: Connection, flag: AbortFlag, shared: Any) -> None:
                 _say(control, {"killed": killed})
 
 
-def _first_lines() -> None:
-    """A session of its own, orphans of its own, no interrupt from the terminal, an end when the server ends."""
+def _first_lines(place: Place, outlets: Outlets) -> str:
+    """A session of its own, orphans of its own, no interrupt from the terminal, an end when the server ends.
+
+    Returns how it is held.
+    """
     os.setsid()
-    become_subreaper()
+    held = place.enter()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    outlets.take()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     end_with_server(_end_own_tree)
+    return held
 
 
 def _end_own_tree() -> list[int]:
@@ -104,7 +113,7 @@ def _end_of(job: JobContext, settings: Settings) -> JsonDict:
     is_run = job.run.mode != "settle"
     try:
         _perform(job, settings)
-        return {"ended": ("completed" if job.ledger.complete(job.state) else "stopped") if is_run else "settled"}
+        return {"ended": _completed(job) if is_run else "settled"}
     except JobStopped:
         return {"ended": "stopped"}
     except RunSuperseded as error:
@@ -115,6 +124,13 @@ def _end_of(job: JobContext, settings: Settings) -> JsonDict:
         if is_run and not job.is_stopping:
             job.ledger.fail(_in_words(error))
         return {"ended": "failed"} | ({"error": _in_words(error)} if is_run else {})
+
+
+def _completed(job: JobContext) -> str:
+    crashpoint("before_complete")
+    has_ended = job.ledger.complete(job.state)
+    crashpoint("after_complete")
+    return "completed" if has_ended else "stopped"
 
 
 def _perform(job: JobContext, settings: Settings) -> None:

@@ -11,6 +11,7 @@ import tenacity
 from runner.abort import AbortFlag
 from runner.batch import Batch
 from runner.clock import Clock, iso
+from runner.crashpoint import crashpoint
 from runner.errors import StoreUnavailable
 from runner.job import JsonDict, Progress
 from runner.ledger import Booking, Ledger, RunState
@@ -218,7 +219,7 @@ class JobContext:
     def commit_batch(self, batch: Batch[Any], book: Booking, processed: Callable[[int], int]) -> int:
         """One batch's commit; returns how many of its items stay open."""
         before = self.state.progress
-        if batch.left_open is None:
+        if batch.position is not None:
             self.state.position = batch.position
 
         def advance(still_open: int) -> Progress:
@@ -249,10 +250,11 @@ class JobContext:
     def settle_open(self) -> None:
         """Finds out what became of every batch left open, through the workflow's ``settle``."""
         for left_open in self.patiently(self.ledger.open_batches):
+            crashpoint("before_settle")
             if self._settle is None:
                 self.ledger.give_up(left_open)
             else:
-                self._settle(Batch(self, left_open.seq, (), None, left_open=left_open))
+                self._settle(Batch(self, left_open.seq, (), left_open.position, left_open=left_open))
 
     def _next_seq(self) -> int:
         if self._seq is None:

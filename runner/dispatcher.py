@@ -20,5 +20,8 @@ class Dispatcher(Protocol):
     def recover(self) -> None:
         """Takes up, at the start, what an earlier server of this node left claimed."""
 
+    def look_again(self) -> None:
+        """Takes up what ``recover`` had to leave, as soon as it can. Called now and then by the supervisor's loop."""
+
     def wake(self) -> None:
         """A job waits, or a lock has become free."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from runner.job import Job, JobStatus, StopReason
+from runner.crashpoint import crashpoint
+from runner.job import Job, JobStatus, JsonDict, StopReason
 from runner.store import Transaction
 from runner.stores.batches import BatchRows
 from runner.stores.cancels import CancelRows
 from runner.stores.jobs import JobRows
+from runner.stores.pauses import PauseRows
 from runner.stores.runs import RunRows
 from runner.workflow import Workflow, find_workflow
 
@@ -22,8 +24,8 @@ anew, since a job that gets on is not caught in a loop."""
 
 
 class Next(StrEnum):
-    """released: lock and slot are free. put_back: waits to be claimed. again, settle: claimed, to be launched.
-    kept: claimed, for the next start of the server. superseded: another run has it."""
+    """released: lock and slot are free. put_back: waits to be claimed, or is paused. again, settle: claimed, to be
+    launched. kept: claimed, for the next start of the server. superseded: another run has it."""
 
     RELEASED = "released"
     PUT_BACK = "put_back"
@@ -42,8 +44,9 @@ class Next(StrEnum):
 class RunEnd:
     """How a run ended. ``ended``: what its process said last, None if it said nothing; ``words``: how it died.
 
-    ``error``: of a job that failed while it was being stopped, and left its end to us.
-    ``server_died``: it ended because the server did, which is not held against the job.
+    ``error``: of a job that failed while it was being stopped, and left its end to us. ``limit``: which limit it went
+    beyond, in words. ``forced``: signals were sent. ``server_died``: it ended because the server did, which is not
+    held against the job.
     """
 
     job_id: str
@@ -53,9 +56,14 @@ class RunEnd:
     ended: str | None
     words: str
     containment: str
+    mode: str = "run"
     error: str | None = None
     draining: bool = False
     server_died: bool = False
+    limit: str | None = None
+    forced: bool = False
+    ran_ms: int = 0
+    post_mortem: JsonDict | None = None
 
 
 @dataclass(frozen=True)
@@ -72,10 +80,9 @@ def conclude(tx: Transaction, end: RunEnd) -> Conclusion:
     job = rows.get(end.job_id, archived=True)
     if job.epoch != end.epoch or not job.is_claimed:
         return Conclusion(Next.SUPERSEDED, job)
-    if job.cancellation is not None:
-        CancelRows(tx).proved(job.id, job.epoch, end.containment)
+    _keep(tx, job, end)
     workflow = find_workflow(job.type)
-    if job.is_live:
+    if job.is_live and job.status is not JobStatus.PAUSED and end.mode != "settle":
         following = _go_on(tx, job, workflow, end)
         if following is not None:
             return following
@@ -83,17 +90,38 @@ def conclude(tx: Transaction, end: RunEnd) -> Conclusion:
     return _settle_or_release(tx, job, workflow, end)
 
 
+def _keep(tx: Transaction, job: Job, end: RunEnd) -> None:
+    """What is worth knowing of a run whatever follows."""
+    if job.cancellation is not None:
+        CancelRows(tx).proved(job.id, job.epoch, end.containment)
+    if job.timeout_ms is not None and end.ran_ms:
+        RunRows(tx).ran(job.id, job.epoch, end.ran_ms)
+    if end.post_mortem is not None and end.mode != "settle":
+        RunRows(tx).examined(job.id, job.epoch, end.post_mortem)
+
+
 def _go_on(tx: Transaction, job: Job, workflow: Workflow | None, end: RunEnd) -> Conclusion | None:
-    """For a job without an end: another run, or (None) an end that is written now."""
-    resumable = workflow is not None and workflow.resumable
+    """For a job without an end: another run, or (None) an end or a pause that is written now."""
+    if job.stop_reason in (StopReason.TIMEOUT, StopReason.MEMORY):
+        _fail(tx, job, _beyond_its_limit(job, end))
+        return None
     if end.error is not None:
         _fail(tx, job, end.error)
         return None
-    if end.draining or job.stop_reason is StopReason.DRAIN:
+    if job.stop_reason is StopReason.PAUSE:
+        PauseRows(tx).paused(job.id, job.epoch)
+        crashpoint("before_paused_commit")
+        return None
+    return _another_run(tx, job, workflow is not None and workflow.resumable, end)
+
+
+def _another_run(tx: Transaction, job: Job, resumable: bool, end: RunEnd) -> Conclusion | None:
+    """For a run that was stopped for a while, or died."""
+    if end.draining or job.stop_reason in (StopReason.DRAIN, StopReason.RESUME):
         if end.acknowledged and not resumable:
             _fail(tx, job, "interrupted: the server went down while it ran")
             return None
-        return _until_next_start(tx, job, end)
+        return _put_back_or_again(tx, job, end)
     if not end.acknowledged or (end.server_died and resumable):
         return _again(tx, job, end, Next.AGAIN)
     if (error := _final_error(job, resumable, end)) is not None:
@@ -101,6 +129,21 @@ def _go_on(tx: Transaction, job: Job, workflow: Workflow | None, end: RunEnd) ->
         return None
     RunRows(tx).count_crash(job.id, job.epoch)
     return _again(tx, job, end, Next.AGAIN)
+
+
+def _beyond_its_limit(job: Job, end: RunEnd) -> str:
+    """The first sentence of a failure by timeout or memory: the limit, and whether it had to be forced."""
+    if job.stop_reason is StopReason.TIMEOUT:
+        limit = end.limit or f"timed out: it ran longer than timeoutMs ({job.timeout_ms})"
+    else:
+        limit = end.limit or f"memory: it came close to maxMemoryMb ({job.max_memory_mb})"
+    if end.forced:
+        where = (end.post_mortem or {}).get("summary")
+        return f"{limit}, and did not stop{f': {where}' if where else ''}; it was ended by force, what was done is kept"
+    if end.ended in ("stopped", "failed"):
+        meanwhile = f" ({end.error})" if end.error else ""
+        return f"{limit}; it stopped at a checkpoint{meanwhile}, what was done is kept"
+    return f"{limit}; {end.words}"
 
 
 def _final_error(job: Job, resumable: bool, end: RunEnd) -> str | None:
@@ -114,18 +157,20 @@ def _final_error(job: Job, resumable: bool, end: RunEnd) -> str | None:
     return None
 
 
-def _until_next_start(tx: Transaction, job: Job, end: RunEnd) -> Conclusion:
-    """This is the next start, if the server had died; else the lock is kept while something is open."""
-    if end.server_died:
+def _put_back_or_again(tx: Transaction, job: Job, end: RunEnd) -> Conclusion:
+    """It waits to be claimed again, at its first age. Where something is open the lock is kept: by the next run, which
+    begins with finding that out, or for the next start.
+    """
+    if end.server_died:  # this is the next start
         return _again(tx, job, end, Next.AGAIN)
     if BatchRows(tx, job.id).open_batches():
-        return Conclusion(Next.KEPT, job)
+        return Conclusion(Next.KEPT, job) if end.draining else _again(tx, job, end, Next.AGAIN)
     RunRows(tx).put_back(job.id, job.epoch)
     return Conclusion(Next.PUT_BACK, job)
 
 
 def _again(tx: Transaction, job: Job, end: RunEnd, following: Next) -> Conclusion:
-    claimed = RunRows(tx).claim_again(job.id, job.epoch, end.node)
+    claimed = RunRows(tx).claim_again(job.id, job.epoch, end.node, to_settle=following is Next.SETTLE)
     return Conclusion(following, claimed) if claimed else Conclusion(Next.SUPERSEDED, job)
 
 
@@ -134,7 +179,7 @@ def _fail(tx: Transaction, job: Job, error: str) -> None:
 
 
 def _settle_or_release(tx: Transaction, job: Job, workflow: Workflow | None, end: RunEnd) -> Conclusion:
-    """For a job that has ended: whatever is open is found out before the lock is free."""
+    """For a job that has ended or is paused: whatever is open is found out before the lock is free."""
     ledger = BatchRows(tx, job.id)
     left_open = ledger.open_batches()
     if left_open and workflow is not None and workflow.settle is not None:
@@ -143,5 +188,12 @@ def _settle_or_release(tx: Transaction, job: Job, workflow: Workflow | None, end
         return _again(tx, job, end, Next.SETTLE)
     for batch in left_open:
         ledger.give_up(batch)
+    if job.status is JobStatus.PAUSED:
+        PauseRows(tx).let_go(job.id, job.epoch)
+        return Conclusion(Next.PUT_BACK, job)
+    if job.is_live:  # resumed while what it had left open was found out
+        RunRows(tx).put_back(job.id, job.epoch)
+        return Conclusion(Next.PUT_BACK, job)
     RunRows(tx).release(job.id, job.epoch)
+    RunRows(tx).carry_over(job)
     return Conclusion(Next.RELEASED, job)

@@ -6,6 +6,8 @@ RunnerError
 ├── Conflict                                                                  (409)
 │   ├── JobFinished          the job has ended (and was not cancelled)
 │   ├── JobLive              the job has not ended yet
+│   ├── NotForThatState      the job cannot be paused, resumed or retried as it stands
+│   ├── RetryLive            a retry of the job has not ended yet
 │   ├── LockBusy             another live job holds the lock, and the caller would not wait
 │   └── UnmatchedAuthors     an import left authors that could not be matched to members
 ├── KeyReused                an idempotency key came back with another body    (422)
@@ -81,6 +83,19 @@ class JobFinished(Conflict):
 class JobLive(Conflict):
     def __init__(self, status: str) -> None:
         super().__init__(f"Job is not finished (current status: {status}); cancel it first")
+
+
+class NotForThatState(Conflict):
+    """``verb``: paused, resumed, retried; ``state``: what the job is."""
+
+    def __init__(self, verb: str, state: str) -> None:
+        super().__init__(f"Job cannot be {verb}: it is {state}")
+
+
+class RetryLive(Conflict):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"A retry of this job is under way already: {job_id}")
+        self.job_id = job_id
 
 
 class LockBusy(Conflict):

@@ -14,26 +14,30 @@ JsonDict = dict[str, Any]
 
 
 class JobStatus(StrEnum):
-    """pending: accepted, on disk. running: its process has acknowledged. The other three are final."""
+    """pending: accepted, on disk. running: its process has acknowledged. paused: has no process, until it is resumed.
+    The other three are final.
+    """
 
     PENDING = "pending"
     RUNNING = "running"
+    PAUSED = "paused"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
     FAILED = "failed"
 
 
-LIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
+LIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING, JobStatus.PAUSED})
 TERMINAL = frozenset(JobStatus) - LIVE
 
 TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
-    JobStatus.PENDING: frozenset({JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.CANCELLED, JobStatus.FAILED}),
-    JobStatus.RUNNING: frozenset({JobStatus.PENDING, JobStatus.COMPLETED, JobStatus.CANCELLED, JobStatus.FAILED}),
+    JobStatus.PENDING: frozenset({JobStatus.RUNNING, JobStatus.PAUSED}) | TERMINAL,
+    JobStatus.RUNNING: frozenset({JobStatus.PENDING, JobStatus.PAUSED}) | TERMINAL,
+    JobStatus.PAUSED: frozenset({JobStatus.PENDING, JobStatus.CANCELLED}),
     JobStatus.COMPLETED: frozenset(),
     JobStatus.CANCELLED: frozenset(),
     JobStatus.FAILED: frozenset(),
 }
-"""Which status may follow which. ``running -> pending``: drained, or taken up again after a crash."""
+"""Which status may follow which. ``running -> pending``: drained, or a pause that was taken back."""
 
 
 class Phase(StrEnum):
@@ -48,9 +52,16 @@ class Phase(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why a run was asked to stop."""
+    """Why a run was asked to stop, the strongest reason first: a stronger one takes the place of a weaker.
+
+    resume: a pause that was taken back; the run ends at its checkpoint all the same, and another begins.
+    """
 
     CANCEL = "cancel"
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    PAUSE = "pause"
+    RESUME = "resume"
     DRAIN = "drain"
 
 
@@ -120,7 +131,8 @@ class Cancellation:
 class Job:
     """A job as the store holds it. ``epoch`` counts claims; ``attempt`` counts starts that were acknowledged.
 
-    ``revision`` grows with every change of the row, ``ledger_version`` with every change of its batches.
+    ``revision`` grows with every change of the row, ``ledger_version`` with every change of its batches. ``ran_ms``:
+    how long its ended runs took, kept for jobs with a timeout. ``retry_of``: the job it goes on with.
     """
 
     id: str
@@ -142,6 +154,13 @@ class Job:
     released_at: int | None = None
     process: ProcessIdentity | None = None
     stop_reason: StopReason | None = None
+    stop_requested_at: int | None = None
+    retry_of: str | None = None
+    timeout_ms: int | None = None
+    max_memory_mb: int | None = None
+    ran_ms: int = 0
+    containment: str | None = None
+    post_mortem: JsonDict | None = None
     progress: Progress = field(default_factory=Progress)
     result: JsonDict = field(default_factory=dict)
     position: Any = None
@@ -154,6 +173,11 @@ class Job:
     @property
     def is_live(self) -> bool:
         return self.status in LIVE
+
+    @property
+    def is_pausing(self) -> bool:
+        """A pause was asked for, and its run has not ended yet."""
+        return self.is_live and self.is_claimed and self.stop_reason is StopReason.PAUSE
 
     @property
     def is_waiting(self) -> bool:

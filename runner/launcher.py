@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -10,12 +11,13 @@ from dataclasses import dataclass
 
 from runner.clock import Clock
 from runner.context import Run
+from runner.crashpoint import crashpoint
 from runner.errors import StoreUnavailable
 from runner.job import Job, JsonDict
+from runner.machine import Pool
 from runner.process import JobProcess
 from runner.running import Running
 from runner.settings import Settings
-from runner.standby import StandbyPool
 from runner.store import Store
 from runner.stores.jobs import JobRows
 from runner.stores.runs import RunRows
@@ -30,7 +32,7 @@ class Slot:
     process: JobProcess | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Launch:
     """A claimed job on its way to a process. ``not_before``: boot seconds."""
 
@@ -43,12 +45,11 @@ class Launch:
 class Launcher:
     """Which runs this node has. ``wake``: tells the supervisor's loop that there is something to do.
 
-    ``running`` is read by the loop and written under ``lock``.
+    ``running`` is read by the loop and written under ``lock``. ``withdrawn``: what will not be launched after all, to
+    be concluded by the loop.
     """
 
-    def __init__(
-        self, store: Store, settings: Settings, clock: Clock, pool: StandbyPool, wake: Callable[[], None]
-    ) -> None:
+    def __init__(self, store: Store, settings: Settings, clock: Clock, pool: Pool, wake: Callable[[], None]) -> None:
         self._store, self._settings, self._clock, self._pool, self._wake = store, settings, clock, pool, wake
         self._for_job: JsonDict = settings.for_job()
         self._slots = 0
@@ -56,6 +57,7 @@ class Launcher:
         self.lock = threading.RLock()
         self.running: dict[str, Running] = {}
         self.fresh: deque[Running] = deque()
+        self.withdrawn: deque[Launch] = deque()
         self.closed = False
 
     def has_room(self) -> bool:
@@ -103,19 +105,27 @@ class Launcher:
         if self.closed:
             return
         now = self._clock.boot_seconds()
-        for _ in range(len(self._waiting)):
-            item = self._waiting.popleft()
-            process = self._pool.take() if item.not_before <= now else None
+        for item in [item for item in tuple(self._waiting) if item.not_before <= now]:
+            process = self._pool.take()
             if process is None:
-                self._waiting.append(item)
+                return
+            try:
+                self._waiting.remove(item)
+            except ValueError:  # it has just been withdrawn
+                self._pool.put_back(process)
             else:
                 self._bind_and_send(item, process)
 
     def hurry(self, job_id: str) -> None:
-        """A launch that waits for its time waits no longer: its job is to be stopped."""
+        """The job is to be stopped: a launch that waits for a process is withdrawn, a settling waits no longer."""
         for item in tuple(self._waiting):
-            if item.job.id == job_id:
-                item.not_before = 0.0
+            if item.job.id != job_id:
+                continue
+            item.not_before = 0.0
+            if item.mode != "settle":
+                with contextlib.suppress(ValueError):  # the loop has just taken it
+                    self._waiting.remove(item)
+                    self.withdrawn.append(item)
 
     def next_at(self) -> list[float]:
         """When a launch that waits for its time is due, in boot seconds; one that is due waits to be woken."""
@@ -134,15 +144,18 @@ class Launcher:
             self.running[run.job_id] = run
             may_begin = not self.closed
         self.fresh.append(run)
+        crashpoint("before_bind")
         if not (may_begin and self._bound(item, process) and self._handed_over(item, process)):
             run.send_away()
         self._wake()
 
     def _handed_over(self, item: Launch, process: JobProcess) -> bool:
+        crashpoint("after_bind")
         try:
             process.hand_over(_run_of(item.job, item.mode), self._for_job)
         except OSError:  # it is gone: another process can have the job
             return False
+        crashpoint("after_hand_over")
         return True
 
     def _bound(self, item: Launch, process: JobProcess) -> bool:

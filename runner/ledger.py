@@ -46,15 +46,15 @@ class Ledger:
         self.epoch = epoch
         self.lock_key = lock_key
 
-    def intend(self, seq: int, items: Sequence[LedgerItem], seconds: float) -> None:
-        """Writes a batch down before its call.
+    def intend(self, seq: int, items: Sequence[LedgerItem], seconds: float, position: Any = None) -> None:
+        """Writes a batch down before its call. ``position``: where a run goes on once the batch is settled.
 
         Raises StopRequested, RunSuperseded or StoreUnavailable: then nothing is written.
         """
         with self.store.write() as tx:
             rows = BatchRows(tx, self.job_id)
             rows.guard(self.epoch, int(seconds * 1000))
-            rows.intend(seq, self.epoch, items, self.lock_key, Deadline.start(self.clock, seconds))
+            rows.intend(seq, self.epoch, items, self.lock_key, Deadline.start(self.clock, seconds), position)
 
     def stamp_call(self, seq: int, seconds: float) -> Deadline:
         """Writes down that a call goes out now, and until when it may take. Raises as ``intend``."""

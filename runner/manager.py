@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import socket
 import threading
 from collections.abc import Callable
@@ -12,21 +11,24 @@ from functools import partial
 
 from runner.cancelling import Canceller
 from runner.clock import Clock
+from runner.crashpoint import crashpoint
 from runner.dispatcher import Dispatcher
 from runner.dispatchers.local import LocalDispatcher
-from runner.errors import Draining, JobLive, KeyReused, LockBusy, StoreUnavailable, TooManyJobs
-from runner.job import Job, JobStatus, JsonDict, Progress, StopReason, new_job_id
+from runner.ending import Conclusion, Next
+from runner.errors import Draining, JobFinished, JobLive, StoreUnavailable
+from runner.job import Job, JobStatus, JsonDict, Progress, StopReason
+from runner.machine import Machine
 from runner.opening import open_store
-from runner.process import raise_file_limit, start_fork_server
+from runner.pausing import Pauser
 from runner.results import Results
 from runner.settings import Settings
-from runner.store import Store, Transaction
-from runner.stores.events import add_event
-from runner.stores.jobs import JobFilter, JobRows, KeyRows, NewJob
+from runner.starting import StartRequest, known_start, write_retry, write_start
+from runner.store import Store
+from runner.stores.batches import BatchRows
+from runner.stores.jobs import JobFilter, JobRows, KeyRows
 from runner.stores.runs import RunRows
 from runner.supervisor import Supervisor
-from runner.tree import server_mark
-from runner.workflow import JobConfig, Workflow, load_workflows
+from runner.workflow import grace_of, load_workflows
 
 log = logging.getLogger(__name__)
 _LEASE_SECONDS = 5.0
@@ -36,34 +38,46 @@ _JOURNAL_SECONDS = 0.5
 _KEY_MS = 24 * 3600 * 1000
 _DAY_MS = 24 * 3600 * 1000
 _BEAT_SECONDS = 10.0
+_LOOP_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class StartRequest:
-    """A start that has been checked. ``key``: (Idempotency-Key, hash of the body)."""
+class CancelPreview:
+    """``would_signal``: pid and name of whom it could reach; ``in_hand``: people or things in a call right now;
+    ``kept``: what is processed; ``deadline_at``: the latest end, UTC milliseconds.
+    """
 
-    workflow: Workflow
-    config: JobConfig
-    options: JobConfig | None
-    created_by: str
-    reject_if_busy: bool = False
-    key: tuple[str, str] | None = None
+    job_id: str
+    would_signal: list[JsonDict]
+    in_hand: int
+    kept: int
+    deadline_at: int
 
 
 class JobManager:
     """The jobs of one node. Its methods may be called from any thread; none waits for a job."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        store: Store | None = None,
+        machine: Machine | None = None,
+    ) -> None:
         self.settings = settings
         self.clock = clock or Clock()
         self.store = store or open_store(settings, self.clock)
         self.node = socket.gethostname()
-        self._context = multiprocessing.get_context("forkserver")
-        self._supervisor = Supervisor(self.store, settings, self._context, self.node, self.clock)
+        self._machine = machine or Machine(settings, self.clock)
+        self._hasty = self.store.hasty(_LOOP_SECONDS)  # the loop has ladders to climb, locked database or not
+        self._supervisor = Supervisor(self._hasty, settings, self._machine, self.node, self.clock)
         self._dispatcher: Dispatcher = LocalDispatcher(
-            self.store, self._supervisor.launcher, self.clock, self.node, self._supervisor.wake, settings.url
+            (self.store, self._hasty), self._supervisor.launcher, self.node, self._supervisor.wake, self._machine.sweep
         )
-        self._canceller = Canceller(self.store, settings, self.clock, self._supervisor.stop, self._supervisor.job_of)
+        self._canceller = Canceller(
+            (self.store, self._hasty), settings, self.clock, self._supervisor.stop, self._supervisor.job_of
+        )
+        self._pauser = Pauser(self.store, settings, self._supervisor.stop)
         self._results = Results(self.store)
 
     @property
@@ -74,8 +88,7 @@ class JobManager:
     def open(self) -> None:
         """Starts the processes, takes up what an earlier server left, and begins. From the main thread."""
         load_workflows(self.settings.workflow_modules)
-        raise_file_limit()
-        start_fork_server(self._context, self.settings.workflow_modules, server_mark(self.settings.url, self.clock))
+        self._machine.prepare()
         self._canceller.record_journalled()
         self._supervisor.on_free = self._dispatcher.dispatch
         self._supervisor.on_end = self._run_ended
@@ -90,6 +103,7 @@ class JobManager:
             (_LEASE_SECONDS, self._renew_leases),
             (_REAP_SECONDS, self.reap),
             (_JOURNAL_SECONDS, self._canceller.record_journalled),
+            (_LEASE_SECONDS, self._dispatcher.look_again),
         ]
 
     # -- what clients ask for --------------------------------------------------------------------------------
@@ -97,7 +111,7 @@ class JobManager:
     def find_started(self, caller: str, key: str, body_hash: str) -> str | None:
         """The job of the first accepted start with this key, within 24 h. Raises KeyReused for another body."""
         with self.store.read() as tx:
-            return _known_start(tx, caller, (key, body_hash))
+            return known_start(tx, caller, (key, body_hash))
 
     def start(self, request: StartRequest) -> str:
         """Writes the job and, where a slot is free, hands it to a process; returns its id once it is on disk.
@@ -106,36 +120,9 @@ class JobManager:
         """
         if self.draining:
             raise Draining
-        job_id = self._dispatcher.admit(partial(self._write_new, request))
+        job_id = self._dispatcher.admit(partial(write_start, request, self.settings))
         log.info("Job started successfully", extra={"job": job_id, "type": request.workflow.name})
         return job_id
-
-    def _write_new(self, request: StartRequest, tx: Transaction) -> str:
-        """Within one transaction; an earlier start with the same key is found here even if it was just committed."""
-        workflow, config, options = request.workflow, request.config, request.options
-        known = _known_start(tx, request.created_by, request.key) if request.key else None
-        if known is not None:
-            return known
-        rows = JobRows(tx)
-        if rows.count_waiting() >= self.settings.max_pending:
-            raise TooManyJobs(self.settings.max_pending)
-        new = NewJob(
-            id=new_job_id(tx.now),
-            type=workflow.name,
-            config=config.on_wire(),
-            options=options.on_wire() if options else {},
-            lock_key=workflow.lock(config) if workflow.lock else None,
-            created_by=request.created_by,
-        )
-        rows.add(new)
-        if request.reject_if_busy and new.lock_key and (other := rows.lock_holder(new.lock_key, other_than=new.id)):
-            raise LockBusy(other)
-        if workflow.admit is not None:
-            workflow.admit(tx, new.id, config, options)
-        if request.key:
-            KeyRows(tx).add(request.created_by, *request.key, new.id)
-        add_event(tx, new.id, "pending", {"createdBy": request.created_by})
-        return new.id
 
     def get(self, job_id: str) -> Job:
         """The job as it stands, with what it said since its last commit. Raises JobNotFound."""
@@ -151,15 +138,45 @@ class JobManager:
         """What the job has brought so far, put together from its ledger; None when there is nothing to say."""
         return self._results.of(job)
 
-    def cancel(self, job_id: str, by: str, reason: str | None = None) -> Job:
-        """Cancels a job; durable once it returns. A cancelled job can be cancelled again: nothing changes.
+    def cancel(self, job_id: str, by: str, reason: str | None = None, *, force: bool = False) -> Job:
+        """Cancels a job; durable once it returns. A cancelled job can be cancelled again: nothing changes, unless
+        ``force`` cuts its grace period short.
 
         Raises JobNotFound, JobFinished, and StoppingUnrecorded when the process is being stopped but the store could
         not write that down yet.
         """
-        job = self._canceller.cancel(job_id, by, reason)
+        job = self._canceller.cancel(job_id, by, reason, force=force)
         self._dispatcher.wake()
         return job
+
+    def preview_cancel(self, job_id: str, *, force: bool = False) -> CancelPreview:
+        """What a cancel would do now; changes nothing. Raises JobNotFound, JobFinished."""
+        with self.store.read() as tx:
+            job = JobRows(tx).get(job_id)
+            in_hand = sum(len(batch.items) for batch in BatchRows(tx, job_id).open_batches())
+        if not job.is_live and not (job.status is JobStatus.CANCELLED and job.is_claimed):
+            raise JobFinished(job.status)
+        deadline = self._canceller.deadline_of(job, force=force)
+        return CancelPreview(job_id, self._supervisor.members_of(job_id), in_hand, job.progress.processed, deadline)
+
+    def pause(self, job_id: str, by: str) -> Job:
+        """Ends the job's process at its next checkpoint; its place is kept. Raises JobNotFound, NotForThatState."""
+        return self._pauser.pause(job_id, by)
+
+    def resume(self, job_id: str, by: str) -> Job:
+        """A paused job goes on from its place. Raises JobNotFound, NotForThatState, Draining."""
+        job = self._pauser.resume(job_id, by)
+        self._dispatcher.wake()
+        return job
+
+    def retry(self, job_id: str, by: str) -> str:
+        """Starts a new job that goes on where this one stopped; returns its id.
+
+        Raises Draining, TooManyJobs, JobNotFound, JobLive, RetryLive, NotForThatState, and what ``admit`` finds.
+        """
+        if self.draining:
+            raise Draining
+        return self._dispatcher.admit(partial(write_retry, job_id, by, self.settings))
 
     def delete(self, job_id: str) -> None:
         """Puts a finished job into the archive. Raises JobNotFound, and JobLive while anything of it is under way."""
@@ -173,9 +190,8 @@ class JobManager:
         """What this node needs to work, each "ok" or what is wrong with it."""
         beat = self.clock.boot_seconds() - self._supervisor.beat_at
         supervisor = "ok" if beat < _BEAT_SECONDS else f"no sign of life for {beat:.0f} s"
-        return {"store": self._store_state(), "supervisor": supervisor} | (
-            {"server": "draining"} if self.draining else {}
-        )
+        state = {"store": self._store_state(), "supervisor": supervisor, "progress": self._supervisor.live.state()}
+        return state | ({"server": "draining"} if self.draining else {})
 
     def _store_state(self) -> str:
         try:
@@ -190,15 +206,17 @@ class JobManager:
     def reap(self) -> None:
         """Archives jobs that ended an hour ago, 100 at a time, and forgets archived ones after their days."""
         now = self.clock.now_ms()
-        with self.store.read() as tx:
+        with self._hasty.read() as tx:
             over = JobRows(tx).finished_before(now - self.settings.job_ttl_seconds * 1000, _REAP_AT_ONCE)
         if over:
-            with self.store.write() as tx:
+            with self._hasty.write() as tx:
                 for job_id in over:
                     JobRows(tx).archive(job_id)
+                crashpoint("before_reap_commit")
+            crashpoint("after_reap_commit")
             for job_id in over:
                 log.info("Cleaned up finished job: %s", job_id)
-        with self.store.write() as tx:
+        with self._hasty.write() as tx:
             KeyRows(tx).forget_before(now - _KEY_MS)
             JobRows(tx).forget_archived_before(now - self.settings.retention_days * _DAY_MS, _REAP_AT_ONCE)
 
@@ -209,6 +227,7 @@ class JobManager:
         cuts the waiting short. Resumable jobs go on at the next start.
         """
         self._supervisor.drain()
+        crashpoint("after_drain_begun")
         for job_id in self._supervisor.running_ids():
             self._stop_for_drain(job_id)
         while not (self._supervisor.is_idle() or done.wait(0.02)):
@@ -222,9 +241,10 @@ class JobManager:
         try:
             with self.store.write() as tx:
                 RunRows(tx).request_stop(job_id, StopReason.DRAIN)
+            crashpoint("after_drain_commit")
         except StoreUnavailable as error:
             log.warning("Job %s is stopped unrecorded: %s", job_id, error)
-        self._supervisor.stop(job_id, self._canceller.grace_of(job))
+        self._supervisor.stop(job_id, grace_of(job, self.settings))
 
     def close(self) -> None:
         self._supervisor.close()
@@ -232,17 +252,20 @@ class JobManager:
 
     def _renew_leases(self) -> None:
         if not self._supervisor.is_idle():
-            with self.store.write() as tx:
+            with self._hasty.write() as tx:
                 RunRows(tx).renew_leases(self.node)
 
-    def _run_ended(self, job: Job) -> None:
+    def _run_ended(self, conclusion: Conclusion) -> None:
+        self._dispatcher.wake()
+        job = conclusion.job
+        if conclusion.next is not Next.RELEASED:
+            return
         if job.status is JobStatus.COMPLETED:
             log.info("Job %s completed successfully", job.id)
         elif job.status is JobStatus.CANCELLED:
             log.info("Job cancelled during batch processing", extra={"job": job.id})
         elif job.status is JobStatus.FAILED:
             log.error("Job %s failed: %s", job.id, job.error)
-        self._dispatcher.wake()
 
     def _with_live_progress(self, job: Job) -> Job:
         live = self._supervisor.live.of(job.id) if job.status is JobStatus.RUNNING else None
@@ -250,13 +273,3 @@ class JobManager:
             return job
         said = Progress.from_json(live)
         return replace(job, progress=said) if said.processed >= job.progress.processed else job
-
-
-def _known_start(tx: Transaction, caller: str, key: tuple[str, str]) -> str | None:
-    known = KeyRows(tx).find(caller, key[0])
-    if known is None:
-        return None
-    body_hash, job_id = known
-    if body_hash != key[1]:
-        raise KeyReused
-    return job_id

@@ -9,14 +9,17 @@ import contextlib
 import gc
 import os
 import signal
+import warnings
 
-from runner.process import PRELOAD_WORKFLOWS
+from runner.fork_server import PRELOAD_WORKFLOWS
 from runner.tree import become_subreaper
 from runner.warm import warm_up
 from runner.workflow import load_workflows
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a fork server that is started anew has those of a thread
 become_subreaper()
+warnings.filterwarnings("ignore", "forkserver: waitpid returned unexpected pid")  # an orphan that has come to it
 with contextlib.suppress(Exception):
     load_workflows([name for name in os.environ.get(PRELOAD_WORKFLOWS, "").split(",") if name])
 with contextlib.suppress(Exception):

@@ -6,10 +6,9 @@ import contextlib
 import json
 import multiprocessing.process
 import os
-import resource
 import signal
-from collections.abc import Iterator, Sequence
-from multiprocessing import forkserver
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -17,16 +16,24 @@ from typing import Any
 from runner import child
 from runner.abort import AbortBell
 from runner.clock import Clock
+from runner.containment import Containment, Place
 from runner.context import Run
+from runner.fork_server import collect, collect_sessions, fork_server_pid, start_born
 from runner.job import JsonDict, ProcessIdentity
-from runner.tree import SERVER, JobTree, identify, is_alive
+from runner.outlets import open_outlets
+from runner.output import Output
+from runner.postmortem import PostMortem
+from runner.proc import descendants
+from runner.tree import JobTree, carries_mark, containment, identify, is_alive
 
-PRELOAD_WORKFLOWS = "RUNNER_PRELOAD_WORKFLOWS"
-"""The environment variable that tells the fork server which modules of workflows to load; never anything secret."""
-
+LOG_LINES = 200
+"""How much of what a job printed stands in its post-mortem."""
 
 _ours: set[int] = set()
 """The pids of all processes started here and not yet collected."""
+
+_dismissed: list[ProcessIdentity] = []
+"""Who was told to end, and is watched by nobody."""
 
 
 class JobProcess:
@@ -35,22 +42,39 @@ class JobProcess:
     Born idle: the flag goes to a process only at its birth, the job comes later by the control pipe.
     """
 
-    def __init__(self, context: ForkServerContext, shared: Any, clock: Clock) -> None:
-        self._clock = clock
+    preloaded: bool | None = None
+    hung_up = False
+    _told_rung: str | None = None
+    _code: int | None = None
+    _is_closed = False
+
+    def __init__(
+        self, context: ForkServerContext, shared: Any, clock: Clock, held_by: Containment | None = None
+    ) -> None:
+        _collect_dismissed()
+        self._clock, self._held_by = clock, held_by
+        self._place = held_by.place() if held_by is not None else Place(containment())
         self.bell = AbortBell(context)
         self.control, theirs = context.Pipe(duplex=True)
-        arguments = (theirs, self.bell.flag, shared)
+        output, stacks, outlets = open_outlets()
+        arguments = (theirs, self.bell.flag, shared, self._place, outlets)
         self._process = context.Process(target=child.main, args=arguments, name="job", daemon=False)
-        self._process.start()
+        try:
+            self._adopter = start_born(self._process, clock.boot_id)
+        except BaseException:
+            self._give_up_birth(theirs, output, stacks)
+            raise
+        finally:
+            outlets.close()
         _leave_to_us(self._process)
         theirs.close()
         self.bell.forget_child_end()
-        self.adopter: int | None = None
-        self.preloaded: bool | None = None
-        self.hung_up = False
+        self._sessions: set[int] = set()
         pid = int(self._process.pid or 0)
         _ours.add(pid)
         self.identity = identify(pid, clock.boot_id) or ProcessIdentity(pid, -1, clock.boot_id)
+        self._output = Output(output, pid)
+        self._post_mortem = PostMortem(stacks, self.identity, self._adopter.pid if self._adopter else None, clock)
 
     @property
     def sentinel(self) -> int:
@@ -70,8 +94,13 @@ class JobProcess:
 
     def _noted(self, message: JsonDict) -> JsonDict:
         self.preloaded = message.get("ready", self.preloaded)
-        self.adopter = message.get("parent", self.adopter)
+        self._told_rung = message.get("held", self._told_rung)
         return message
+
+    @property
+    def containment(self) -> str:
+        """How it is held: cgroup, subreaper or psutil. Before it has said so, what it has for certain."""
+        return self._told_rung or ("psutil" if self._place.rung == "psutil" else containment())
 
     def is_alive(self) -> bool:
         """By pid and start time; a fork server that died makes sentinels lie."""
@@ -79,7 +108,10 @@ class JobProcess:
 
     def exit_code(self) -> int | None:
         """Negative: the number of the signal that ended it. None while unknown."""
-        return self._process.exitcode
+        code = self._code if self._is_closed else self._process.exitcode
+        if code in (None, 255) and self._code is None:
+            self._code = collect(self.identity)  # it had come to us when the fork server died
+        return code if self._code is None else self._code
 
     def in_words(self) -> str:
         """How the process ended, for people."""
@@ -91,7 +123,44 @@ class JobProcess:
         return f"its process exited with code {code} without an end"
 
     def tree(self, job_id: str) -> JobTree:
-        return JobTree(self.identity, job_id, self.bell.marker, self.adopter, _ours)
+        collect_sessions(self._sessions, but=_ours)
+        return JobTree(
+            self.identity,
+            job_id,
+            self.bell.marker,
+            self._adopter,
+            _ours,
+            by_psutil=self.containment == "psutil",
+            cgroup=self._place.cgroup if self.containment == "cgroup" else None,
+            sessions=self._sessions,
+        )
+
+    def examine(self) -> None:
+        """Looks at the process and asks it for its Python stacks, some time before it is ended. Never blocks."""
+        self._post_mortem.examine()
+
+    def post_mortem(self) -> JsonDict | None:
+        """All that is known by now; None unless it was examined or died of a fatal signal. Also after ``close``."""
+        return self._post_mortem.known(self.exit_code(), self.log_tail)
+
+    def log_tail(self, lines: int = LOG_LINES) -> list[str]:
+        """The last lines that it and all below it have printed. Also after ``close``."""
+        return self._output.tail(lines)
+
+    def _give_up_birth(self, theirs: Connection, *files: int) -> None:
+        """The fork server died meanwhile. It may have forked before that: who has our pipe is told to end."""
+        for pid in descendants(os.getpid()):
+            found = identify(pid, self._clock.boot_id) if carries_mark(pid, "", self.bell.marker) else None
+            if found is not None and pid != fork_server_pid():
+                _ours.add(pid)
+                _dismissed.append(found)
+        for file in files:
+            os.close(file)
+        for end in (theirs, self.bell, self.control):
+            end.close()
+        self.bell.forget_child_end()
+        if self._held_by is not None:
+            self._held_by.leave(self._place)
 
     def send_away(self) -> None:
         """Tells a process that there will be no job. Its pipe stays open: the loop still listens to it."""
@@ -102,22 +171,45 @@ class JobProcess:
         """Ends a process that has no job and is not watched: it exits when its control pipe closes."""
         self.control.close()
         self.bell.close()
+        self._output.close()
+        self._post_mortem.close()
+        _dismissed.append(self.identity)
+        if self._held_by is not None:
+            self._held_by.leave(self._place)
 
     def close(self) -> None:
         """Collects a process that is gone and gives back its file descriptors."""
-        for end in (self.control, self.bell):
+        for end in (self.control, self.bell, self._output, self._post_mortem):
             with contextlib.suppress(OSError):
                 end.close()
         self._process.join(timeout=0)
+        self._code, self._is_closed = self.exit_code(), True
+        collect_sessions(self._sessions, but=_ours)
         _ours.discard(self.identity.pid)
+        if self._held_by is not None:
+            self._held_by.leave(self._place)
         with contextlib.suppress(ValueError):
             self._process.close()
 
 
-def also_ours(pid: int | None) -> None:
+def also_ours(pid: int) -> None:
     """A child of the fork server that is no job's orphan."""
-    if pid is not None:
-        _ours.add(pid)
+    _ours.add(pid)
+
+
+def ours_no_more(pid: int) -> None:
+    """It is gone: an orphan may have its pid next."""
+    collect(ProcessIdentity(pid, -1, ""))
+    _ours.discard(pid)
+
+
+def _collect_dismissed() -> None:
+    """The fork server collects its own; those of one that died have come to us."""
+    for process in tuple(_dismissed):
+        if not is_alive(process, process.boot_id):
+            collect(process)
+            _ours.discard(process.pid)
+            _dismissed.remove(process)
 
 
 def _leave_to_us(process: BaseProcess) -> None:
@@ -136,31 +228,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def raise_file_limit() -> int:
-    """Raises this process's soft limit of open files to the hard one; returns it. Before the fork server starts.
-
-    At its limit the fork server dies, and every running job would look dead while it lives.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = hard if hard != resource.RLIM_INFINITY else 1 << 20
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return wanted
-    return soft
-
-
-def start_fork_server(context: ForkServerContext, workflow_modules: Sequence[str], mark: str) -> None:
-    """Starts the fork server with what jobs need; only from the main thread, before other threads block signals.
-
-    ``mark``: ``server_mark`` of this server, by which a later one finds what this one leaves behind.
-    """
-    os.environ[SERVER] = mark
-    os.environ[PRELOAD_WORKFLOWS] = ",".join(workflow_modules)
-    context.set_forkserver_preload(["runner.preload"])
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from runner.crashpoint import crashpoint
 from runner.job import Phase
 from runner.running import Running
 from runner.store import Store, Transaction
@@ -20,6 +21,8 @@ def record(store: Store, runs: Iterable[Running]) -> None:
         for run, news in untold:
             for kind, at in news:
                 _tell(tx, run, kind, at)
+        crashpoint("before_record_commit")
+    crashpoint("after_record_commit")
     for run, news in untold:
         del run.unrecorded[: len(news)]
 
@@ -30,7 +33,11 @@ def _tell(tx: Transaction, run: Running, kind: str, at: int) -> None:
     elif run.mode == "settle":
         return  # the receipts of the cancel are those of the run it ended
     elif kind == "ack":
-        RunRows(tx).acknowledge(run.job_id, run.epoch, run.process.identity, at)
+        RunRows(tx).acknowledge(run.job_id, run.epoch, run.process.identity, at, run.process.containment)
+    elif kind == "limit" and run.limit is not None:
+        RunRows(tx).request_stop(run.job_id, run.limit[0])
+    elif kind == "examined" and (found := run.process.post_mortem()) is not None:
+        RunRows(tx).examined(run.job_id, run.epoch, found)
     elif kind == "seen":
         CancelRows(tx).seen(run.job_id, run.epoch, at)
     elif kind == "signals":

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from runner.clock import Clock
+from runner.crashpoint import crashpoint
 from runner.ending import RunEnd
-from runner.job import Job, JsonDict, Phase
+from runner.job import Job, JsonDict, Phase, StopReason
+from runner.proc import name_of
 from runner.process import JobProcess
 from runner.stop import Act, Ladder, at_kill, begin, step
-from runner.tree import containment, name_of
 
 _DYING_SECONDS, _LOOK_SECONDS = 0.002, 0.2
 _AWAY_SECONDS = 1.0
@@ -24,7 +25,8 @@ class Running:
     """What is known of the run here; what must outlive the server is in the store. ``job``: as it was launched.
 
     ``exited``: its sentinel has fired; whether it is gone is another question. ``look_at``: when to ask that next.
-    ``unrecorded``: what the store has still to be told: (kind, time). Times of the ladder are boot seconds.
+    ``unrecorded``: what the store has still to be told: (kind, time). ``limit``: which limit it went beyond, and in
+    words. Times of the ladder, ``began_at`` and ``look_at`` are boot seconds.
     """
 
     job: Job
@@ -35,10 +37,14 @@ class Running:
     ended: str | None = None
     error: str | None = None
     ladder: Ladder | None = None
+    began_at: float | None = None
+    limit: tuple[StopReason, str] | None = None
+    post_mortem: JsonDict | None = None
     exited: bool = False
     look_at: float = 0.0
     unrecorded: list[tuple[str, int]] = field(default_factory=list)
     signals: list[JsonDict] = field(default_factory=list)
+    _examined: bool = False
 
     @property
     def job_id(self) -> str:
@@ -52,7 +58,9 @@ class Running:
         """Takes in what the process has said."""
         for message in self.process.messages():
             if "ack" in message:
+                crashpoint("before_ack_recorded")
                 self.acknowledged = True
+                self.began_at = self.clock.boot_seconds()
                 self.unrecorded.append(("ack", message["ack"]))
             elif "seen" in message:
                 self.unrecorded.append(("seen", message["seen"]))
@@ -67,25 +75,59 @@ class Running:
         self.process.send_away()
         self.ladder = self.ladder or begin(self.clock.boot_seconds(), _AWAY_SECONDS, _AWAY_SECONDS)
 
-    def stop(self, grace: float, terminate: float) -> None:
-        """Raises the flag and begins the ladder; a ladder that has begun goes on as it is."""
+    def stop(self, grace: float, terminate: float, *, force: bool = False) -> None:
+        """Raises the flag and begins the ladder; one that has begun goes on as it is, unless force is asked for."""
         self.process.bell.ring()
-        self.ladder = self.ladder or begin(self.clock.boot_seconds(), grace, terminate)
+        now = self.clock.boot_seconds()
+        if not force:
+            self.ladder = self.ladder or begin(now, grace, terminate)
+        elif not self.is_being_killed:
+            self.ladder = at_kill(now, self.phase or Phase.REQUESTED)
+
+    def exceed(self, reason: StopReason, words: str, grace: float, terminate: float, *, force: bool = False) -> None:
+        """It went beyond a limit: it is stopped, and the store is told why as soon as it answers."""
+        if self.limit is None:
+            self.unrecorded.append(("limit", self.clock.now_ms()))
+        self.limit = (reason, words)
+        self.stop(grace, terminate, force=force)
+
+    @property
+    def timeout_at(self) -> float | None:
+        """When its time is over, in boot seconds; None without a limit, before it has begun, and once it is stopped."""
+        if self.job.timeout_ms is None or self.began_at is None or self.mode == "settle" or self.ladder is not None:
+            return None
+        return self.began_at + max(0, self.job.timeout_ms - self.job.ran_ms) / 1000
 
     def climb(self) -> None:
         """Does what the ladder says is due now."""
         if self.ladder is None:
             return
-        now = self.clock.boot_seconds()
-        self.ladder, act = step(self.ladder, now)
+        self.ladder, acts = step(self.ladder, self.clock.boot_seconds())
+        for act in acts:
+            self._do(act)
+
+    def _do(self, act: Act) -> None:
         tree = self.process.tree(self.job_id)
-        if act is Act.TERMINATE:
+        if act is Act.EXAMINE:
+            self._examine()
+        elif act is Act.TERMINATE:
             self._note(signal.SIGTERM, tree.signal_all(signal.SIGTERM))
             tree.signal_all(signal.SIGCONT)  # a stopped process sees SIGTERM only when it goes on
-        elif act is not None:
+            crashpoint("after_terminate")
+        else:
+            self._examine()
             self._note(signal.SIGKILL, tree.kill())
+            crashpoint("after_kill")
         if act is Act.GIVE_UP:
             self.unrecorded.append(("survivors", self.clock.now_ms()))
+
+    def _examine(self) -> None:
+        """Once: what it is doing, asked while it can still be asked."""
+        if self._examined or self.ended is not None or not self.process.is_alive():
+            return
+        self._examined = True
+        self.process.examine()
+        self.unrecorded.append(("examined", self.clock.now_ms()))
 
     def _note(self, number: signal.Signals, pids: list[int]) -> None:
         known = {(entry["signal"], entry["pid"]) for entry in self.signals}
@@ -98,6 +140,10 @@ class Running:
     @property
     def phase(self) -> Phase | None:
         return self.ladder.phase if self.ladder else None
+
+    @property
+    def is_being_killed(self) -> bool:
+        return self.phase in (Phase.KILLING, Phase.UNCONFIRMED)
 
     def survivors(self) -> list[JsonDict]:
         """Who of its tree lives."""
@@ -112,22 +158,31 @@ class Running:
             return False
         if self.process.tree(self.job_id).is_empty():
             return True
-        if self.ladder is None or self.ladder.phase not in (Phase.KILLING, Phase.UNCONFIRMED):
-            self.ladder = at_kill(now)
-        self.look_at = now + (_LOOK_SECONDS if self.ladder.phase is Phase.UNCONFIRMED else _DYING_SECONDS)
+        if not self.is_being_killed:
+            self.ladder = at_kill(now, self.phase or Phase.REQUESTED)
+        self.look_at = now + (_LOOK_SECONDS if self.phase is Phase.UNCONFIRMED else _DYING_SECONDS)
         return False
 
     def next_at(self) -> Iterator[float]:
         """When something is due, in boot seconds; 0 for what is due already."""
         if self.ladder is not None:
             yield self.ladder.next_at
+        if (timeout_at := self.timeout_at) is not None:
+            yield timeout_at
         if self.exited:
             yield self.look_at
         if self.unrecorded:
             yield 0.0
 
     def as_end(self, node: str, *, draining: bool) -> RunEnd:
+        """What it was, told once its tree is proved empty."""
+        found = self.process.post_mortem()
+        if found is None and self.acknowledged and self.ended is None:
+            found = {"at": self.clock.now_ms(), "log": self.process.log_tail()}
         words = self.process.in_words()
+        if found and "summary" in found and not self.signals:
+            words += f" {found['summary']}"
+        ran = self.clock.boot_seconds() - self.began_at if self.began_at is not None else 0.0
         return RunEnd(
             self.job_id,
             self.epoch,
@@ -135,7 +190,12 @@ class Running:
             self.acknowledged,
             self.ended,
             words,
-            containment(),
+            self.process.containment,
+            mode=self.mode,
             error=self.error,
             draining=draining,
+            limit=self.limit[1] if self.limit else None,
+            forced=bool(self.signals),
+            ran_ms=int(ran * 1000),
+            post_mortem=found,
         )

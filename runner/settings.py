@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import platformdirs
 import psutil
@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     min_delay_ms: int = Field(MIN_DELAY_MS, ge=0, le=MAX_DELAY_MS)
     grace_seconds: float = Field(30, ge=0, le=3600)
     terminate_seconds: float = Field(5, ge=0, le=600)
+    containment: Literal["auto", "cgroup", "subreaper", "psutil"] = "auto"
     max_running: int = Field(default_factory=_default_max_running, ge=1, le=10_000)
     max_pending: int = Field(10_000, ge=1)
     standby: int = Field(2, ge=0, le=100)

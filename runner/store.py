@@ -39,4 +39,7 @@ class Store(Protocol):
 
     def write(self) -> AbstractContextManager[Transaction]: ...
 
+    def hasty(self, seconds: float) -> Store:
+        """The same store for one who must not wait: it gives up after so many seconds of a locked database."""
+
     def close(self) -> None: ...

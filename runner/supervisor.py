@@ -12,25 +12,26 @@ import selectors
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.context import ForkServerContext
 
 from runner.clock import Clock
-from runner.ending import Conclusion, conclude
+from runner.crashpoint import crashpoint
+from runner.ending import Conclusion, Next, RunEnd, conclude
 from runner.errors import StoreUnavailable
-from runner.job import Job
+from runner.job import Job, JsonDict
 from runner.launcher import Launcher
-from runner.live import LiveProgress
-from runner.process import JobProcess, also_ours
+from runner.limits import Limits
+from runner.machine import Machine
 from runner.records import record
 from runner.running import Running
 from runner.settings import Settings
-from runner.standby import StandbyPool
 from runner.store import Store
+from runner.tree import containment
 
 log = logging.getLogger(__name__)
 _STORE_PAUSE = 0.2
 _FIRST_AGAIN, _LONGEST_AGAIN = 1.0, 60.0
 _IDLE_SECONDS = 1.0
+_LAST_SECONDS = 5.0
 
 
 @dataclass
@@ -46,32 +47,31 @@ class Supervisor:
     """Starts, watches, stops and collects the processes of this node's jobs.
 
     Called from the loop: ``on_free`` when a slot may be free, ``before_end`` before it is decided what a run's end
-    means, ``on_end`` with each job whose run has ended.
+    means, ``on_end`` with what follows when a run has ended.
     """
 
-    def __init__(self, store: Store, settings: Settings, context: ForkServerContext, node: str, clock: Clock) -> None:
+    def __init__(self, store: Store, settings: Settings, machine: Machine, node: str, clock: Clock) -> None:
         self._store, self._settings, self._node, self._clock = store, settings, node, clock
-        self.live = LiveProgress(context)
-        self._pool = StandbyPool(lambda: JobProcess(context, self.live.shared, clock), settings.standby, self.wake)
+        self._machine = machine
+        self.live = machine.live
+        self._pool = machine.pool(self.wake)
         self.launcher = Launcher(store, settings, clock, self._pool, self.wake)
         self.before_end: Callable[[], object] = lambda: None
         self.on_free: Callable[[], None] = lambda: None
-        self.on_end: Callable[[Job], None] = lambda _: None
+        self.on_end: Callable[[Conclusion], None] = lambda _: None
         self._chores: list[Chore] = []
         self._tries: dict[str, int] = {}
-        self._selector = selectors.DefaultSelector()
+        self._selector = machine.selector()
         self._bell_out, self._bell_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._bell_out, selectors.EVENT_READ)
         self._over = self._warned = False
+        self._limits = Limits(settings, clock)
         self.forced = 0  # runs that did not end by themselves
         self.beat_at = clock.boot_seconds()
-        self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        self.live.start(wanted=lambda: bool(self.launcher.running))
-        also_ours(self.live.pid)
+        self._machine.begin(self._loop, is_busy=lambda: bool(self.launcher.running))
         self._pool.start()
-        self._thread.start()
 
     def every(self, seconds: float, act: Callable[[], None]) -> None:
         """Adds a chore; before ``start``."""
@@ -82,12 +82,15 @@ class Supervisor:
         with contextlib.suppress(BlockingIOError):
             os.write(self._bell_in, b"!")
 
-    def stop(self, job_id: str, grace: float) -> bool:
-        """Raises the flag of a job's run and begins its ladder; False when it has no process here. From any thread."""
+    def stop(self, job_id: str, grace: float, *, force: bool = False) -> bool:
+        """Raises the flag of a job's run and begins its ladder; False when it has no process here. From any thread.
+
+        force: straight to the kill. What finds out about a call left open is not stopped, only made to begin.
+        """
         with self.launcher.lock:
             run = self.launcher.running.get(job_id)
             if run is not None and run.mode != "settle":
-                run.stop(grace, self._settings.terminate_seconds)
+                run.stop(grace, self._settings.terminate_seconds, force=force)
             else:
                 self.launcher.hurry(job_id)
         self.wake()
@@ -112,6 +115,12 @@ class Supervisor:
             run = self.launcher.running.get(job_id)
         return run.job if run is not None and run.mode != "settle" else None
 
+    def members_of(self, job_id: str) -> list[JsonDict]:
+        """Every process of a job's run, pid and name: whom a stop would reach."""
+        with self.launcher.lock:
+            run = self.launcher.running.get(job_id)
+        return run.survivors() if run is not None and run.mode != "settle" else []
+
     def running_ids(self) -> list[str]:
         return [run.job_id for run in self._all() if run.mode != "settle"]
 
@@ -126,12 +135,13 @@ class Supervisor:
         """
         self._over = True
         self.wake()
-        self._thread.join(5.0)
+        has_ended = self._machine.wait_for_loop(_LAST_SECONDS)
         for run in self._all():
             run.process.tree(run.job_id).kill()
         self._pool.close()
         self.live.close()
-        if not self._thread.is_alive():
+        self._machine.close()
+        if has_ended:
             self._selector.close()
 
     def _loop(self) -> None:
@@ -151,9 +161,12 @@ class Supervisor:
         self.launcher.launch_waiting()
         self._pool.want(self.launcher.missing_processes())
         self._watch_new()
+        self._limits.enforce(due)
+        self._limits.look_at_memory(self._all())
         for run in due:
             run.climb()
         record(self._store, due)
+        self._conclude_withdrawn()
         for run in due:
             self._collect_alone(run)
         self._do_chores()
@@ -164,7 +177,7 @@ class Supervisor:
         """Sleeps until something happens or is due; returns the runs it happened to."""
         now = self._clock.boot_seconds()
         times = [at for run in self._all() for at in run.next_at()] + self.launcher.next_at()
-        times += [chore.due_at for chore in self._chores]
+        times += [chore.due_at for chore in self._chores] + self._limits.next_at(self._all())
         due: dict[str, Running] = {}
         for key, _ in self._selector.select(max(0.0, min([now + _IDLE_SECONDS, *times]) - now)):
             if key.data is None:
@@ -218,9 +231,22 @@ class Supervisor:
         self.before_end()
         with self._store.write() as tx:
             conclusion = conclude(tx, run.as_end(self._node, draining=self.draining))
+            crashpoint("before_conclude_commit")
+        crashpoint("after_conclude_commit")
         self.forced += bool(run.signals)
         self._let_go(run)
-        self._follow(run, conclusion)
+        self._follow_up(run.job_id, conclusion, self._pause(run) if conclusion.next.mode is not None else 0.0)
+
+    def _conclude_withdrawn(self) -> None:
+        """A job that was to be stopped while it still waited for a process is over without one."""
+        while self.launcher.withdrawn:
+            job = self.launcher.withdrawn[0].job
+            self.before_end()
+            end = RunEnd(job.id, job.epoch, self._node, False, None, "it never had a process", containment())
+            with self._store.write() as tx:
+                conclusion = conclude(tx, end)
+            self.launcher.withdrawn.popleft()
+            self._follow_up(job.id, conclusion, 0.0)
 
     def _let_go(self, run: Running) -> None:
         for end in (run.process.sentinel, run.process.control):
@@ -232,15 +258,16 @@ class Supervisor:
         run.process.close()
         self.live.forget(run.job_id)
 
-    def _follow(self, run: Running, conclusion: Conclusion) -> None:
+    def _follow_up(self, job_id: str, conclusion: Conclusion, pause: float) -> None:
         """The next run under the same claim, or the slot for another job."""
-        job = conclusion.job
+        if conclusion.next is Next.SETTLE:
+            crashpoint("before_settle_launch")
         if conclusion.next.mode is not None:
-            self.launcher.launch(job, conclusion.next.mode, after_seconds=self._pause(run))
+            self.launcher.launch(conclusion.job, conclusion.next.mode, after_seconds=pause)
         else:
-            self._tries.pop(run.job_id, None)
+            self._tries.pop(job_id, None)
             self.launcher.free_slot()
-        self.on_end(job)
+        self.on_end(conclusion)
 
     def _pause(self, run: Running) -> float:
         """None before the first try; doubling for a process that dies before its job or a settling that fails."""

@@ -22,7 +22,15 @@ def end_with_server(before: Callable[[], object] = lambda: None) -> None:
     thread.start()
 
 
+def leave_signals_to_main() -> None:
+    """First line of a thread that the runner has in a job: what a signal writes of the stacks is safe only from the
+    thread that runs, and that is as a rule the main one.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGQUIT})
+
+
 def _wait(sentinel: int, before: Callable[[], object]) -> None:
+    leave_signals_to_main()
     poller = select.poll()
     poller.register(sentinel, select.POLLIN)
     poller.poll()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from runner.batch import Batch
     from runner.context import JobContext
 
+log = logging.getLogger(__name__)
 ENTRY_POINTS = "cancellable_jobs.workflows"
 START_OPTIONS = frozenset(
     {"type", "ifBusy", "priority", "runAt", "timeoutMs", "maxAttempts", "retryDelayMs", "after", "maxMemoryMb"}
@@ -128,6 +130,18 @@ def workflow(
 
 def find_workflow(name: str) -> Workflow | None:
     return _registry.get(name)
+
+
+def grace_of(job: Job, settings: Settings) -> float:
+    """Seconds between a stop of this job and SIGTERM. A config that its type no longer takes hinders no stop."""
+    found = find_workflow(job.type)
+    if found is None:
+        return settings.grace_seconds
+    try:
+        return found.grace(found.config.from_wire(job.config), settings)
+    except Exception:
+        log.exception("The grace period of %s cannot be told", job.id)
+        return settings.grace_seconds
 
 
 def workflow_names() -> list[str]:

@@ -1,4 +1,4 @@
-"""Measures the runner beside the bare limits and prints both, and their ratio. Started by scripts/bench."""
+"""Measures the runner beside the bare limits of this machine and prints both, and their ratio. See scripts/bench."""
 
 from __future__ import annotations
 
@@ -6,171 +6,156 @@ import argparse
 import os
 import platform
 import signal
-import statistics
+import sys
 import tempfile
-import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
-import psutil
+from scripts import (
+    bench_bare,
+    bench_cancels,
+    bench_many,
+    bench_memory,
+    bench_peers,
+    bench_reads,
+    bench_restart,
+    bench_starts,
+    bench_trees,
+)
+from scripts.bench_place import Place
+from scripts.bench_rows import HEADINGS, Figure, NotMeasured, Row, notes, table
 
-from scripts import bench_bare
-from scripts.bench_server import Server, free_port, serving, wait_for_exit, wait_until
-
-MB = 1e6
+NOT_HERE = "sync of a 100,000-member group: not measured here, it belongs to the groups"
+PEER_SECONDS = 600
+NAMES = "starts, cancels, force, trees, memory, many, restart, reads, newest, fsync, peers"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table; ``bare`` is what the same costs without us, None where nothing compares."""
+class Group:
+    """Rows that are measured together. ``seconds``: at the most, then those that are left have failed."""
 
-    name: str
-    unit: str
-    ours: str
-    bare: str = "-"
-    ratio: str = "-"
+    figures: Sequence[Figure]
+    measure: Callable[[Place], Iterator[Row]]
+    seconds: int = 120
 
 
-def spread(times: Sequence[float]) -> str:
-    """p50 / p99."""
-    return f"{at(times, 0.5):.2f} / {at(times, 0.99):.2f}"
+def groups(place: Place) -> dict[str, Group]:
+    """In the order of the table."""
+    long = 120 + place.many
+    return {
+        "starts": Group(bench_starts.FIGURES, bench_starts.measure, 240),
+        "cancels": Group(bench_cancels.FIGURES, bench_cancels.measure),
+        "force": Group(bench_cancels.FORCED_FIGURES, bench_cancels.measure_force),
+        "trees": Group(bench_trees.FIGURES, bench_trees.measure, 60 + 30 * place.trees),
+        "memory": Group(bench_memory.FIGURES, bench_memory.measure),
+        "many": Group(bench_many.FIGURES, bench_many.measure, long),
+        "restart": Group(bench_restart.FIGURES, bench_restart.measure, 180),
+        "reads": Group((bench_reads.GETS,), bench_reads.measure),
+        "newest": Group((bench_reads.newest_figure(place.rows),), bench_reads.measure_newest, 60 + place.rows // 2000),
+        "fsync": Group((bench_reads.FSYNC,), bench_reads.measure_fsync),
+    }
 
 
-def at(times: Sequence[float], share: float) -> float:
-    return sorted(times)[min(len(times) - 1, int(len(times) * share))]
+def rows_of(group: Group, place: Place) -> Iterator[Row]:
+    """All its rows; those that cannot be taken say why, and nothing else is the worse for it."""
+    left = list(group.figures)
+    try:
+        with at_most_seconds(group.seconds):
+            for row in group.measure(place):
+                left.remove(row.figure)
+                yield row
+    except Exception as error:
+        why = str(error) if isinstance(error, NotMeasured) else f"{type(error).__name__}: {error}"
+        place.say(f"failed: {why}")
+        yield from (figure.failed(why) for figure in left)
 
 
-def beside(name: str, unit: str, ours: Sequence[float], bare: Sequence[float]) -> Row:
-    return Row(name, unit, spread(ours), spread(bare), f"{at(ours, 0.5) / at(bare, 0.5):.1f}")
+@contextmanager
+def at_most_seconds(seconds: int) -> Iterator[None]:
+    def over(*_: Any) -> NoReturn:
+        raise NotMeasured(f"it took longer than {seconds} s")
+
+    signal.signal(signal.SIGALRM, over)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
 
 
-def measure_starts(server: Server, count: int) -> tuple[list[float], list[float]]:
-    """Milliseconds from the POST to the first line of the workflow, and to the 202."""
-    client, lines, answers = server.client(), [], []
-    for _ in range(count):
-        began = time.monotonic_ns()
-        job_id = client.start(type="bench_first_line")
-        answers.append((time.monotonic_ns() - began) / 1e6)
-        job = client.wait(job_id, lambda job: job["status"] == "completed")
-        lines.append((job["result"]["firstLine"] - began) / 1e6)
-    return lines, answers
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=200, help="how many jobs a figure is taken over")
+    parser.add_argument("--idle", type=int, default=40, help="how many idle jobs memory is measured with")
+    parser.add_argument("--many", type=int, default=200, help="how many jobs run at once; 1000 is what is aimed at")
+    parser.add_argument("--rows", type=int, default=100_000, help="how many jobs the newest are looked for among")
+    parser.add_argument("--trees", type=int, default=3, help="how many trees of each shape are ended by force")
+    parser.add_argument(
+        "--only", action="append", metavar="GROUP", help=f"only these rows, may be given again: {NAMES}"
+    )
+    parser.add_argument("--peers", action="store_true", help="also RQ, Celery and Huey, in a throw-away place")
+    return parser.parse_args()
 
 
-def measure_throughput(server: Server, count: int) -> float:
-    """No-op jobs a second, each durable and in a fresh process, until the last is completed."""
-    clients = [server.client() for _ in range(8)]
-    began = time.monotonic()
-    with ThreadPoolExecutor(len(clients)) as pool:
-        share = count // len(clients)
-        started = pool.map(lambda client: [client.start(type="bench_first_line") for _ in range(share)], clients)
-        ids = [job_id for some in started for job_id in some]
-    done: set[str] = set()
-
-    def all_done() -> bool:
-        done.update(job["id"] for job in clients[0].call("GET", "/admin/jobs?status=completed&limit=1000"))
-        return done.issuperset(ids)
-
-    wait_until(all_done)
-    return len(ids) / (time.monotonic() - began)
+def measure_all(given: argparse.Namespace, place: Place) -> list[Row]:
+    wanted = groups(place)
+    if unknown := set(given.only or ()) - set(wanted) - {"peers"}:
+        raise SystemExit(f"There are no rows called {', '.join(sorted(unknown))}; there are {NAMES}")
+    found: list[Row] = []
+    for name, group in wanted.items():
+        if given.only is None or name in given.only:
+            place.say(f"-- {name} --")
+            found += rows_of(group, place)
+    return found
 
 
-def measure_cancels(server: Server, folder: Path, count: int) -> dict[str, list[float]]:
-    """Milliseconds from the POST of a cancel until: answered, seen by the job, process gone, status proved."""
-    client = server.client()
-    times: dict[str, list[float]] = {"answered": [], "seen": [], "gone": [], "proved": []}
-    for number in range(count):
-        mark = folder / f"seen-{number}"
-        job_id = client.start(type="bench_sleep", mark=str(mark))
-        job = client.wait(job_id, lambda job: "message" in job["progress"])
-        handle = os.pidfd_open(int(job["progress"]["message"]))
-        began = time.monotonic_ns()
-        client.call("POST", f"/admin/jobs/{job_id}/cancel")
-        times["answered"].append((time.monotonic_ns() - began) / 1e6)
-        times["gone"].append((wait_for_exit(handle) - began) / 1e6)
-        client.wait(job_id, lambda job: job["cancellation"]["phase"] == "stopped")
-        times["proved"].append((time.monotonic_ns() - began) / 1e6)
-        times["seen"].append((int(mark.read_text()) - began) / 1e6)
-        os.close(handle)
-    return times
+def compare_peers(place: Place) -> str:
+    """The second table, or why there is none; the first one stands all the same."""
+    try:
+        with at_most_seconds(PEER_SECONDS):
+            return bench_peers.compare(place)
+    except Exception as error:
+        return f"\nThe peers: failed: {type(error).__name__}: {error}"
 
 
-def measure_memory(server: Server, count: int) -> tuple[float, float]:
-    """MB an idle running job costs: its own pages (USS), and what the machine has less of, kernel included."""
-    client = server.client()
-    family = {process.pid for process in server.family()}
-    before = psutil.virtual_memory().available
-    ids = [client.start(type="bench_idle") for _ in range(count)]
-    for job_id in ids:
-        client.wait(job_id, lambda job: job["status"] == "running")
-    less = (before - psutil.virtual_memory().available) / count / MB
-    own = [process.memory_full_info().uss / MB for process in server.family() if process.pid not in family]
-    for job_id in ids:
-        client.call("POST", f"/admin/jobs/{job_id}/cancel")
-    return statistics.median(own), less
+def load() -> str:
+    return " ".join(f"{one:.2f}" for one in os.getloadavg())
 
 
-def measure_crash(server: Server, running: int) -> float:
-    """Milliseconds from SIGKILL of the server until all its processes are gone."""
-    client = server.client()
-    for job_id in [client.start(type="bench_idle") for _ in range(running)]:
-        client.wait(job_id, lambda job: job["status"] == "running")
-    family = server.family()
-    began = time.monotonic_ns()
-    server.end(signal.SIGKILL)
-    wait_until(lambda: not any(process.is_running() and process.status() != "zombie" for process in family))
-    return (time.monotonic_ns() - began) / 1e6
-
-
-def run(jobs: int, idle: int, folder: Path) -> list[Row]:
-    start = bench_bare.context()
-    bare_hand_over = bench_bare.hand_over(start, jobs)
-    bare_post = bench_bare.empty_post(free_port(), jobs, wait_until)
-    bare_line = [post + hand for post, hand in zip(sorted(bare_post), sorted(bare_hand_over), strict=True)]
-    bare_rate = bench_bare.processes_a_second(start, jobs)
-    bare_kill = bench_bare.kill_to_gone(start, 30)
-    with serving(folder / "home") as server:
-        lines, answers = measure_starts(server, jobs)
-        cancels = measure_cancels(server, folder, max(20, jobs // 4))
-        rate = measure_throughput(server, jobs)
-        own, less = measure_memory(server, idle)
-    with serving(folder / "crash") as server:
-        crash = measure_crash(server, 3)
-    return [
-        beside("POST -> first user line", "ms", lines, bare_line),
-        beside("POST -> 202 (on disk)", "ms", answers, bare_post),
-        Row(
-            "no-op jobs, fresh process each, durable",
-            "1/s",
-            f"{rate:.0f}",
-            f"{bare_rate:.0f}",
-            f"{rate / bare_rate:.2f}",
-        ),
-        beside("cancel -> answered", "ms", cancels["answered"], bare_post),
-        beside("cancel -> sleeping job has seen it", "ms", cancels["seen"], bare_post),
-        beside("cancel -> process gone", "ms", cancels["gone"], bare_kill),
-        beside("cancel -> status says so", "ms", cancels["proved"], bare_kill),
-        Row("idle running job, own pages", "MB", f"{own:.1f}"),
-        Row("idle running job, kernel share included", "MB", f"{less:.1f}"),
-        Row("server killed -> all its processes gone", "ms", f"{crash:.0f}"),
-        Row("fsync of 4 kB, for scale", "ms", spread(bench_bare.fsync(folder, 100))),
-    ]
+def leave(number: int, _frame: object) -> NoReturn:
+    """As by Ctrl-C: all that was started is ended on the way out."""
+    raise SystemExit(128 + number)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=200, help="how many jobs a figure is taken over")
-    parser.add_argument("--idle", type=int, default=50, help="how many idle jobs memory is measured with")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        rows = run(given.jobs, given.idle, Path(folder))
-    print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.release()}")
-    print("times are p50 / p99\n")
-    print(f"| {'figure':<42} | unit | {'here':>15} | {'bare limit':>15} | {'ratio':>6} |")
-    print(f"|{'-' * 44}|------|{'-' * 17}|{'-' * 17}|{'-' * 8}|")
-    for row in rows:
-        print(f"| {row.name:<42} | {row.unit:<4} | {row.ours:>15} | {row.bare:>15} | {row.ratio:>6} |")
+    given = read_arguments()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
+    start, before = bench_bare.context(), load()
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+        place = Place(
+            Path(folder).resolve(), start, max(20, given.jobs), given.idle, given.many, given.rows, given.trees
+        )
+        rows = measure_all(given, place)
+        print_all(rows, before)
+        if given.peers or "peers" in (given.only or ()):
+            place.say("-- peers --")
+            print(compare_peers(place), flush=True)
+    if any(row.note.startswith("failed") for row in rows):
+        sys.exit(1)
+
+
+def print_all(rows: Sequence[Row], before: str) -> None:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    print(f"{os.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}, ", end="")
+    print(f"{platform.system()} {platform.release()}; load average before {before}, after {load()}")
+    print("Two numbers in a row of times are p50 / p99. The ratio is that of the first number to the bare limit's.\n")
+    if rows:
+        print(table(HEADINGS, (row.cells() for row in rows)))
+        print("\n" + "\n".join([*notes(rows), f"- {NOT_HERE}"]), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from runner.manager import JobManager
 from web.errors import add_error_answers
 from web.groups import GroupEntry, GroupList, RemovalHistory
 from web.health import Liveness, Readiness
-from web.jobs import JobCancel, JobEntry, JobList, JobStart, JobState
+from web.jobs import JobEntry, JobList, JobStart, JobState
 from web.lists import Whitelist
 from web.members import MemberList, MemberRole
 from web.middleware import all_middleware
 from web.queue import RemovalQueue, RemovalQueuePopulation, RemovalQueueRun, RemovalQueueSync
+from web.steering import JobCancel, JobPause, JobResume, JobRetry
 
 QUEUE_DEFAULTS = {"batchSize": 5, "dryRun": True}
 
@@ -25,6 +26,9 @@ def create_app(manager: JobManager) -> falcon.App[falcon.Request, falcon.Respons
     app.add_route("/admin/jobs/start", JobStart(manager))
     app.add_route("/admin/jobs/{job_id}/status", JobState(manager))
     app.add_route("/admin/jobs/{job_id}/cancel", JobCancel(manager))
+    app.add_route("/admin/jobs/{job_id}/pause", JobPause(manager))
+    app.add_route("/admin/jobs/{job_id}/resume", JobResume(manager))
+    app.add_route("/admin/jobs/{job_id}/retry", JobRetry(manager))
     app.add_route("/admin/jobs", JobList(manager))
     app.add_route("/admin/jobs/{job_id}", JobEntry(manager))
 

@@ -41,10 +41,15 @@ class Client:
     def status(self, job_id: str) -> Json:
         return self._ask("GET", f"/admin/jobs/{_segment(job_id)}/status").json()  # type: ignore[no-any-return]
 
-    def cancel(self, job_id: str, reason: str | None = None) -> Json:
-        body = {"json": {"reason": reason}} if reason else {}
-        answer = self._ask("POST", f"/admin/jobs/{_segment(job_id)}/cancel", **body)
+    def cancel(self, job_id: str, reason: str | None = None, *, force: bool = False, dry_run: bool = False) -> Json:
+        body: Json = {"json": {"reason": reason}} if reason else {}
+        flags = {name: "true" for name, given in (("force", force), ("dryRun", dry_run)) if given}
+        answer = self._ask("POST", f"/admin/jobs/{_segment(job_id)}/cancel", params=flags, **body)
         return answer.json()  # type: ignore[no-any-return]
+
+    def turn(self, job_id: str, verb: str) -> Json:
+        """``verb``: pause, resume or retry."""
+        return self._ask("POST", f"/admin/jobs/{_segment(job_id)}/{verb}").json()  # type: ignore[no-any-return]
 
     def jobs(self, most: int, **filters: str) -> Iterator[Json]:
         """The newest first, at most ``most``, page by page."""

@@ -1,4 +1,4 @@
-"""The calls of a job: start, status, cancel, list, delete."""
+"""The calls of a job: start, status, list, delete."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import re
 
 import falcon
-from pydantic import Field
 
 from runner.errors import InvalidFields, JobNotFound
 from runner.groups.group import lock_key
@@ -15,22 +14,15 @@ from runner.job import Job, JsonDict
 from runner.manager import JobManager
 from runner.stores.jobs import JobFilter
 from runner.workflow import find_workflow, workflow_names
-from web.bodies import read_object, read_optional_object
-from web.faults import RequestBody, validated
+from web.bodies import read_object
 from web.groups import find_group
 from web.queries import link_next, read_job_cursor, read_limit, read_query, read_status, write_cursor
 from web.schemas import job_on_wire
-from web.starts import ANONYMOUS, start_job
+from web.starts import start_job
 
 LIST_FILTERS = ("status", "type", "groupWaId", "limit", "cursor")
 
 _JOB_ID = re.compile(r"[0-9A-Za-z_]{1,64}", re.ASCII)
-
-
-class CancelBody(RequestBody):
-    """What may come with a cancel."""
-
-    reason: str | None = Field(None, max_length=500)
 
 
 class JobStart:
@@ -58,17 +50,6 @@ class JobState:
         else:
             resp.content_type = falcon.MEDIA_JSON
             resp.data = body
-
-
-class JobCancel:
-    def __init__(self, manager: JobManager) -> None:
-        self._manager = manager
-
-    def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
-        read_query(req, ())  # a "dryRun" that nobody reads would be a real cancel
-        wanted = validated(CancelBody, read_optional_object(req))
-        job = self._manager.cancel(checked_id(job_id), ANONYMOUS, wanted.reason)
-        resp.media = {"jobId": job.id, "message": "Job cancelled successfully", "status": job.status.value}
 
 
 class JobList:

@@ -44,12 +44,21 @@ def print_job(job: dict[str, Any]) -> None:
         say(f"{name}: {value if isinstance(value, str | int) else json.dumps(value, ensure_ascii=False)}")
 
 
+def print_preview(preview: dict[str, Any]) -> None:
+    """What a cancel would do."""
+    processes = preview["wouldSignal"]
+    named = ", ".join(f"{process['name']} ({process['pid']})" for process in processes)
+    say(f"Would stop {len(processes)} processes{f': {named}' if named else ''}")
+    say(f"In a call right now: {preview['batchInHand']['items']}. Done and kept: {preview['kept']['processed']}")
+    say(f"Over at the latest {preview['deadlineAt']}")
+
+
 def state_of(job: dict[str, Any]) -> str:
     """The status, and what is really happening while a cancel is under way."""
     phase = job.get("cancellation", {}).get("phase")
     if phase in (None, "stopped"):
         waits = f" (waits for {job['waitingFor']})" if "waitingFor" in job else ""
-        return str(job["status"]) + waits
+        return str(job["status"]) + (" (pausing)" if job.get("pausing") else waits)
     return f"{job['status']} ({phase}, at the latest {job['cancellation']['deadlineAt']})"
 
 

@@ -38,6 +38,14 @@ def read_query(req: falcon.Request, known: Collection[str]) -> dict[str, str]:
     return {name: value for name, value in req.params.items() if isinstance(value, str)}
 
 
+def read_flag(query: Mapping[str, str], name: str) -> bool:
+    """Raises InvalidFields for anything but true and false: a flag that is misread would be a real act."""
+    given = query.get(name, "false")
+    if given not in ("true", "false"):
+        raise InvalidFields.one(name, f"{name} must be true or false")
+    return given == "true"
+
+
 def unknown_parameter(name: str, known: Collection[str]) -> FieldFault:
     if known:
         fault = unknown_field(name, known)

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.clock import iso
-from runner.job import Cancellation, Job, JsonDict
+from runner.job import Cancellation, Job, JsonDict, StopReason
 
 _ETA_STEPS = ((60, 1), (600, 5), (3600, 30))
 """(below so many seconds, say it to so many): an estimate is not exact, and need not change with each second."""
 _LONG_ETA_STEP = 60
+_LIMITS = (StopReason.TIMEOUT, StopReason.MEMORY)
 
 
 def job_on_wire(job: Job, result: JsonDict | None, now_ms: int) -> JsonDict:
@@ -30,6 +31,13 @@ def job_on_wire(job: Job, result: JsonDict | None, now_ms: int) -> JsonDict:
         cancellation=_cancellation(job.cancellation),
         waitingFor=job.waiting_for,
         waiting=_waiting(job.waiting),
+        pausing=job.is_pausing or None,
+        retryOf=job.retry_of,
+        timeoutMs=job.timeout_ms,
+        maxMemoryMb=job.max_memory_mb,
+        beyondLimit=job.stop_reason.value if job.stop_reason in _LIMITS else None,
+        containment=job.containment,
+        postMortem=None if job.post_mortem is None else _with_times(job.post_mortem, "at"),
     )
 
 

@@ -8,19 +8,25 @@ import re
 from dataclasses import dataclass
 
 import falcon
+from pydantic import Field
 
 from runner.errors import FieldFault, InvalidFields
 from runner.job import JsonDict
-from runner.manager import JobManager, StartRequest
+from runner.manager import JobManager
 from runner.settings import Settings
+from runner.starting import StartRequest
 from runner.workflow import JobConfig, Workflow, find_workflow, workflow_names
-from web.faults import in_order, unknown_field, validated, wire_names
+from web.faults import Model, in_order, unknown_field, validated, wire_names
 from web.visible import visible
 
 ANONYMOUS = "anonymous"
 IF_BUSY = ("wait", "reject")
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+MOST_TIMEOUT_MS = 365 * 86_400_000
+LEAST_MEMORY_MB, MOST_MEMORY_MB = 32, 16_000_000
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,16 @@ class Start:
     config: JobConfig
     options: JobConfig | None
     reject_if_busy: bool
+    limits: LimitOptions
+
+
+class LimitOptions(JobConfig):
+    """Start options of every type. ``timeout_ms``: how long it may run, pauses and waiting not counted;
+    ``max_memory_mb``: what its processes may use together, in MB of 10**6 bytes.
+    """
+
+    timeout_ms: int = Field(0, ge=1, le=MOST_TIMEOUT_MS)
+    max_memory_mb: int = Field(0, ge=LEAST_MEMORY_MB, le=MOST_MEMORY_MB)
 
 
 def start_job(manager: JobManager, req: falcon.Request, resp: falcon.Response, body: JsonDict) -> str:
@@ -44,12 +60,27 @@ def start_job(manager: JobManager, req: falcon.Request, resp: falcon.Response, b
     if job_id is None:
         start = read_start(body, manager.settings)
         keyed = (key, hashed) if key else None
-        request = StartRequest(start.workflow, start.config, start.options, ANONYMOUS, start.reject_if_busy, keyed)
-        job_id = manager.start(request)
+        job_id = manager.start(
+            StartRequest(
+                start.workflow,
+                start.config,
+                start.options,
+                ANONYMOUS,
+                start.reject_if_busy,
+                timeout_ms=start.limits.timeout_ms or None,
+                max_memory_mb=start.limits.max_memory_mb or None,
+                key=keyed,
+            )
+        )
+    accepted(resp, job_id)
+    return job_id
+
+
+def accepted(resp: falcon.Response, job_id: str) -> None:
+    """202, and where to look for the job."""
     resp.status = falcon.HTTP_202
     resp.location = f"/admin/jobs/{job_id}/status"
     resp.set_header("Retry-After", "1")
-    return job_id
 
 
 def read_key(req: falcon.Request) -> str | None:
@@ -70,19 +101,21 @@ def read_start(body: JsonDict, settings: Settings) -> Start:
     """Checks in the contract's order; raises InvalidFields with all faults, the first in that order first."""
     workflow = _workflow(body.get("type"), "type" in body)
     options_known = wire_names(workflow.options) if workflow.options else []
-    known = [*wire_names(workflow.config), *options_known, "ifBusy"]
+    limits_known = wire_names(LimitOptions)
+    known = [*wire_names(workflow.config), *options_known, "ifBusy", *limits_known]
     for_config = {name: body[name] for name in wire_names(workflow.config) if name in body}
     for_options = {name: body[name] for name in options_known if name in body}
     faults: list[FieldFault] = []
     config = _collect(faults, workflow.config, for_config)
     _check_limits(faults, workflow, config, for_config, settings)
     options = _collect(faults, workflow.options, for_options) if workflow.options else None
+    limits = _collect(faults, LimitOptions, {name: body[name] for name in limits_known if name in body})
     if body.get("ifBusy", "wait") not in IF_BUSY:
         faults.append(FieldFault("ifBusy", 'ifBusy must be "wait" or "reject"'))
     faults += [unknown_field(name, known) for name in body if name not in {"type", *known}]
-    if faults or config is None:
+    if faults or config is None or limits is None:
         raise InvalidFields(in_order(faults, known))
-    return Start(workflow, config, options, body.get("ifBusy") == "reject")
+    return Start(workflow, config, options, body.get("ifBusy") == "reject", limits)
 
 
 def _workflow(name: object, given: bool) -> Workflow:
@@ -96,7 +129,7 @@ def _workflow(name: object, given: bool) -> Workflow:
     return found
 
 
-def _collect(faults: list[FieldFault], model: type[JobConfig], values: JsonDict) -> JobConfig | None:
+def _collect(faults: list[FieldFault], model: type[Model], values: JsonDict) -> Model | None:
     try:
         return validated(model, values)
     except InvalidFields as error:

@@ -11,7 +11,7 @@ import typer
 
 from web.client import Client, NotReachable, Refused
 from web.configuration import WrongConfiguration, read_settings
-from web.printing import Bar, complain, print_job, print_jobs, print_json, say
+from web.printing import Bar, complain, print_job, print_jobs, print_json, print_preview, say
 
 FAILED, USAGE, CANCELLED, REFUSED, UNREACHABLE, TOO_LONG = 1, 2, 3, 4, 5, 6
 CODES = (
@@ -25,7 +25,7 @@ JobId = Annotated[str, typer.Argument(metavar="JOB", show_default=False)]
 
 
 def add_verbs(app: typer.Typer) -> None:
-    for verb in (start, status, cancel, wait):
+    for verb in (start, status, cancel, pause, resume, retry, wait):
         app.command(epilog=CODES)(verb)
     app.command("list", epilog=CODES)(list_jobs)
 
@@ -63,15 +63,20 @@ def status(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
 def cancel(
     job_id: JobId,
     reason: Annotated[str | None, typer.Option(help="Kept with the job.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Kill its processes now; a batch may be cut.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what a cancel would do.")] = False,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Cancels a job: the batch in hand is finished, and no other begun."""
     with _client(url) as client:
-        answer = client.cancel(job_id, reason)
+        answer = client.cancel(job_id, reason, force=force, dry_run=dry_run)
         job = client.status(job_id)
     if as_json:
         print_json(answer)
+        return
+    if dry_run:
+        print_preview(answer)
         return
     say(answer["message"])
     cancellation = job.get("cancellation", {})
@@ -79,8 +84,34 @@ def cancel(
         say(f"It stops after this batch, at the latest {cancellation['deadlineAt']}")
 
 
+def pause(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
+    """Ends a job's process at its next checkpoint and keeps its place."""
+    _turn(job_id, "pause", as_json, url)
+
+
+def resume(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
+    """Lets a paused job go on from its place."""
+    _turn(job_id, "resume", as_json, url)
+
+
+def retry(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
+    """Starts a new job where a failed or cancelled one stopped, and prints its id."""
+    _turn(job_id, "retry", as_json, url)
+
+
+def _turn(job_id: str, verb: str, as_json: bool, url: str | None) -> None:
+    with _client(url) as client:
+        answer = client.turn(job_id, verb)
+    if as_json:
+        print_json(answer)
+    else:
+        say(answer["jobId"] if verb == "retry" else answer["message"])
+
+
 def list_jobs(
-    status: Annotated[str | None, typer.Option(help="pending, running, completed, cancelled or failed.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="pending, running, paused, completed, cancelled or failed.")
+    ] = None,
     job_type: Annotated[str | None, typer.Option("--type", help="Only jobs of this type.")] = None,
     group: Annotated[str | None, typer.Option(help="Only jobs on this group.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,

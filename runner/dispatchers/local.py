@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from runner.clock import Clock
+from runner.crashpoint import crashpoint
 from runner.ending import RunEnd, conclude
 from runner.job import Job, Phase, ProcessIdentity
 from runner.launcher import Launcher
+from runner.proc import name_of
 from runner.store import Store, Transaction
 from runner.stores.cancels import CancelRows
 from runner.stores.jobs import JobRows
 from runner.stores.runs import RunRows
-from runner.tree import containment, descendants, identify, is_alive, left_behind, send_signal
+from runner.tree import containment
 
 log = logging.getLogger(__name__)
 _SWEEP_SECONDS = 5.0
 
 
 class LocalDispatcher:
-    """A ``Dispatcher`` for one server; nobody else works on its database (the server holds a file lock)."""
+    """A ``Dispatcher`` for one server; nobody else works on its database (the server holds a file lock).
+
+    ``stores``: one that waits, for those who ask, and a hasty one, for the loop.
+    """
 
     def __init__(
-        self, store: Store, launcher: Launcher, clock: Clock, node: str, wake: Callable[[], None], database: str
+        self,
+        stores: tuple[Store, Store],
+        launcher: Launcher,
+        node: str,
+        wake: Callable[[], None],
+        sweep: Callable[[Sequence[Job], float], Mapping[str, Iterable[ProcessIdentity]]],
     ) -> None:
-        self._store, self._launcher, self._clock, self._node, self._database = store, launcher, clock, node, database
+        self._store, self._hasty = stores
+        self._launcher, self._node = launcher, node
         self._wake_loop = wake
+        self._sweep = sweep
+        self._left: dict[str, Job] = {}
         self._look = threading.Event()
         self._look.set()
 
@@ -44,6 +55,8 @@ class LocalDispatcher:
                 process = slot.process.identity if slot and slot.process else None
                 claimed = slot is not None and RunRows(tx).claim_first(job_id, self._node, process)
                 job = JobRows(tx).get(job_id) if claimed else None
+                crashpoint("before_start_commit")
+            crashpoint("after_start_commit")
         except BaseException:
             if slot is not None:
                 self._launcher.give_back(slot)
@@ -71,75 +84,73 @@ class LocalDispatcher:
 
     def _claim_next(self) -> bool:
         """Claims and launches the first waiting job; takes neither slot nor process while nobody waits."""
-        with self._store.read() as tx:
+        with self._hasty.read() as tx:
             if RunRows(tx).first_waiting() is None:
                 return False
         slot = self._launcher.reserve()
         if slot is None:
             return True  # somebody else took it; whoever waits is looked for again
         try:
-            with self._store.write() as tx:
+            with self._hasty.write() as tx:
                 job = RunRows(tx).claim_next(self._node, slot.process.identity if slot.process else None)
+                crashpoint("before_claim_commit")
         except BaseException:
             self._launcher.give_back(slot)
             raise
         if job is None:
             self._launcher.give_back(slot)
             return False
+        crashpoint("after_claim_commit")
         self._launcher.launch(job, slot=slot)
         return True
 
     def recover(self) -> None:
         with self._store.read() as tx:
             left = JobRows(tx).held()
-        undying = self._sweep(left)
+        crashpoint("before_sweep")
+        undying = self._sweep(left, _SWEEP_SECONDS)
+        crashpoint("after_sweep")
         for job in left:
-            if job.process in undying:
-                self._leave(job)
+            self._launcher.take_over()
+            if job.id in undying:
+                self._leave(job, undying[job.id])
             else:
                 self._take_up(job)
+                crashpoint("after_take_up")
 
-    def _leave(self, job: Job) -> None:
-        """Its process would not die: it keeps lock and slot until a later start sees it gone."""
+    def look_again(self) -> None:
+        """Takes up the jobs that were left because somebody of theirs would not die, if he has since."""
+        if not self._left:
+            return
+        undying = self._sweep(list(self._left.values()), 0.0)
+        for job in [job for job in self._left.values() if job.id not in undying]:
+            self._take_up(job)
+            del self._left[job.id]
+            self.wake()
+
+    def _leave(self, job: Job, survivors: Iterable[ProcessIdentity]) -> None:
+        """Somebody of it would not die: it keeps lock and slot, and says so, until he is seen gone."""
+        self._left[job.id] = job
+        named = [{"pid": survivor.pid, "name": name_of(survivor.pid)} for survivor in survivors]
         with self._store.write() as tx:
+            CancelRows(tx).record_stop(job.id, [*(job.cancellation.signals if job.cancellation else ())], named)
             CancelRows(tx).advance(job.id, Phase.UNCONFIRMED)
 
     def _take_up(self, job: Job) -> None:
-        """What a dead server was doing goes on, or is brought to its end."""
-        started = job.status != "pending"
+        """What a dead server was doing goes on, or is brought to its end. It has a slot."""
         end = RunEnd(
             job.id,
             job.epoch,
             self._node,
-            started,
+            job.status != "pending",
             None,
             "the server died while it ran",
-            containment(),
+            job.containment or containment(),
             server_died=True,
         )
         with self._store.write() as tx:
             conclusion = conclude(tx, end)
         if conclusion.next.mode is not None:
-            self._launcher.take_over()
             self._launcher.launch(conclusion.job, conclusion.next.mode)
-
-    def _sweep(self, left: list[Job]) -> set[ProcessIdentity]:
-        """Ends what is still there of these jobs: a process deep in C code does not notice that its server died.
-
-        Returns who would not die.
-        """
-        found = {job.process for job in left if job.process and is_alive(job.process, self._clock.boot_id)}
-        found |= left_behind(self._database, [job.id for job in left], self._clock)
-        for process in list(found):
-            below = (identify(pid, self._clock.boot_id) for pid in descendants(process.pid))
-            found |= {child for child in below if child is not None}
-        for process in found:
-            send_signal(process, signal.SIGKILL, self._clock.boot_id)
-        deadline = self._clock.boot_seconds() + _SWEEP_SECONDS
-        pause = threading.Event()
-        while living := {process for process in found if is_alive(process, self._clock.boot_id)}:
-            if self._clock.boot_seconds() > deadline:
-                log.error("Processes of an earlier server would not die: %s", sorted(p.pid for p in living))
-                return living
-            pause.wait(0.01)
-        return set()
+        else:
+            self._launcher.free_slot()

@@ -51,12 +51,15 @@ class LedgerItem:
 
 @dataclass(frozen=True)
 class OpenBatch:
-    """A batch with open items, and the deadline of its call."""
+    """A batch with open items, and the deadline of its call. ``position``: where the source stands after it, if all
+    that the source gave was intended; else None.
+    """
 
     seq: int
     epoch: int
     deadline: Deadline | None
     items: tuple[LedgerItem, ...]
+    position: Any = None
 
 
 class BatchRows:
@@ -92,10 +95,17 @@ class BatchRows:
         return change_job(self._tx, self._job_id, *conditions, ledger_version=_NEXT_VERSION, **values)
 
     def intend(
-        self, seq: int, epoch: int, items: Sequence[LedgerItem], lock_key: str | None, deadline: Deadline
+        self,
+        seq: int,
+        epoch: int,
+        items: Sequence[LedgerItem],
+        lock_key: str | None,
+        deadline: Deadline,
+        position: Any = None,
     ) -> None:
         """Writes the batch down before its call. Raises RunSuperseded when somebody else has one of its items open."""
-        self._begin(seq, epoch, OPEN, len(items), intended_at=self._tx.now, deadline=deadline.as_json())
+        values = {"intended_at": self._tx.now, "deadline": deadline.as_json(), "position": position}
+        self._begin(seq, epoch, OPEN, len(items), **values)
         try:
             self._insert(seq, items, OPEN, lock_key)
         except IntegrityError as error:
@@ -160,7 +170,7 @@ class BatchRows:
         query = select(*columns).where(*self._at(batch_items, row.seq), batch_items.c.state == OPEN)
         items = [LedgerItem(key, None, data, row.seq) for key, data in self._run(query.order_by(batch_items.c.ordinal))]
         deadline = Deadline.from_json(row.deadline) if row.deadline else None
-        return OpenBatch(row.seq, row.epoch, deadline, tuple(items))
+        return OpenBatch(row.seq, row.epoch, deadline, tuple(items), row.position)
 
     def _open_keys(self, seq: int) -> set[str]:
         return set(self._run(_OPEN_KEYS, {"of_job": self._job_id, "of_seq": seq}).scalars())

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, func
+from sqlalchemy import bindparam
 
 from runner.job import JobStatus, JsonDict, Phase, StopReason
 from runner.store import Transaction
 from runner.stores.events import add_event
 from runner.stores.jobs import HELD, IS_LIVE, WAITING, change_job
-from runner.stores.runs import OF_EPOCH
+from runner.stores.runs import FIRST_REQUEST, OF_EPOCH
 from runner.stores.schema import jobs
 
-_FIRST_REQUEST = func.coalesce(jobs.c.stop_requested_at, bindparam("at"))
+_PAUSED = (jobs.c.status == JobStatus.PAUSED,)
+_EARLIER_DEADLINE = jobs.c.cancel_deadline_at > bindparam("at")
 _NOT_SEEN = (jobs.c.cancel_seen_at.is_(None), jobs.c.cancel_requested_at.is_not(None))
 _NOT_PROVED = (jobs.c.cancel_requested_at.is_not(None), jobs.c.cancel_stopped_at.is_(None))
 _EARLIER = {phase: jobs.c.cancel_phase.in_(list(Phase)[:number]) for number, phase in enumerate(Phase)}
@@ -26,7 +27,8 @@ class CancelRows:
     def request(self, job_id: str, by: str, reason: str | None, stop_ms: int) -> bool:
         """The job is cancelled from now on, unless it has ended. ``stop_ms``: how long the ladder may take at most.
 
-        A waiting job has nothing to stop: it is stopped at once. Returns whether the cancel was accepted.
+        A job that waits or is paused has nothing to stop: it is stopped at once. What a paused one left open is still
+        found out, under its lock. Returns whether the cancel was accepted.
         """
         now = self._tx.now
         asked = {"cancel_requested_at": now, "cancel_requested_by": by, "cancel_reason": reason}
@@ -35,14 +37,23 @@ class CancelRows:
         held = {"cancel_phase": Phase.REQUESTED, "cancel_deadline_at": now + stop_ms}
         held |= {
             "stop_reason": StopReason.CANCEL,
-            "stop_requested_at": _FIRST_REQUEST,
+            "stop_requested_at": FIRST_REQUEST,
         }
-        accepted = change_job(self._tx, job_id, WAITING, **values, **waiting) or change_job(
-            self._tx, job_id, HELD, IS_LIVE, given={"at": now}, **values, **held
+        accepted = (
+            change_job(self._tx, job_id, WAITING, **values, **waiting)
+            or change_job(self._tx, job_id, *_PAUSED, **values, **waiting)
+            or change_job(self._tx, job_id, HELD, IS_LIVE, given={"at": now}, **values, **held)
         )
         if accepted:
             add_event(self._tx, job_id, "cancelled", {"requestedBy": by} | ({"reason": reason} if reason else {}))
         return accepted
+
+    def force(self, job_id: str, stop_ms: int) -> None:
+        """A cancel that goes straight to the kill: the promise is an earlier one."""
+        deadline = self._tx.now + stop_ms
+        change_job(
+            self._tx, job_id, *_NOT_PROVED, _EARLIER_DEADLINE, given={"at": deadline}, cancel_deadline_at=deadline
+        )
 
     def seen(self, job_id: str, epoch: int, at: int) -> None:
         """The workflow has seen the flag."""

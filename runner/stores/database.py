@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sqlite3
 import threading
@@ -36,6 +37,7 @@ class SqlStore:
         self.url = url
         self.clock = clock or Clock()
         self._pooled = pooled
+        self._patience = LOCK_SECONDS
         # SQLite's own waiting is unfair: with many writers the unluckiest starves. One queue per process is fair.
         self._writers = threading.Lock() if pooled and url.startswith("sqlite") else None
 
@@ -43,6 +45,13 @@ class SqlStore:
     def engine(self) -> Engine:
         """Made when first needed: a job that has committed nothing yet holds no database code of its own."""
         return _engine(self.url, self._pooled)
+
+    def hasty(self, seconds: float) -> SqlStore:
+        """The same store for one who must not wait: a transaction gives up so soon when the database is locked."""
+        found = copy.copy(self)
+        found.__dict__["engine"] = self.engine
+        found._patience = seconds
+        return found
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -60,7 +69,7 @@ class SqlStore:
         if self._writers is None:
             yield
             return
-        if not self._writers.acquire(timeout=LOCK_SECONDS):
+        if not self._writers.acquire(timeout=self._patience):
             raise StoreUnavailable("others have waited for the write lock for too long")
         try:
             yield
@@ -70,7 +79,8 @@ class SqlStore:
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Transaction]:
         try:
-            with self.engine.connect().execution_options(begin=begin) as connection, connection.begin():
+            options = {"begin": begin, "patience": self._patience}
+            with self.engine.connect().execution_options(**options) as connection, connection.begin():
                 yield Transaction(connection, self.clock)
         except (OperationalError, PoolTimeout) as error:
             if _is_mistake(error):
@@ -155,4 +165,9 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+    options = connection.get_execution_options()
+    patience = options.get("patience", LOCK_SECONDS)
+    if connection.info.get("patience", LOCK_SECONDS) != patience:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(patience * 1000)}")
+        connection.info["patience"] = patience
+    connection.exec_driver_sql(options.get("begin", "BEGIN"))

@@ -47,7 +47,7 @@ WAITING = and_(jobs.c.status == JobStatus.PENDING, jobs.c.claimed_at.is_(None))
 
 @dataclass(frozen=True)
 class NewJob:
-    """What is known of a job before it runs."""
+    """What is known of a job before it runs. ``progress``, ``result``, ``position``: of the job it goes on with."""
 
     id: str
     type: str
@@ -56,6 +56,12 @@ class NewJob:
     lock_key: str | None
     created_by: str
     workflow_version: str | None = None
+    retry_of: str | None = None
+    timeout_ms: int | None = None
+    max_memory_mb: int | None = None
+    progress: JsonDict | None = None
+    result: JsonDict | None = None
+    position: Any = None
 
 
 @dataclass(frozen=True)
@@ -104,16 +110,25 @@ class JobRows:
         first = select(jobs.c.id).where(same).order_by(jobs.c.claimed_at.is_(None), jobs.c.created_at, jobs.c.id)
         return self._run(first.limit(1)).scalar_one_or_none()
 
+    def live_retry(self, job_id: str) -> str | None:
+        """The retry of this job that has not ended."""
+        mine = select(jobs.c.id).where(jobs.c.retry_of == job_id, IS_LIVE)
+        return self._run(mine.limit(1)).scalar_one_or_none()
+
     def _with_what_they_wait_for(self, found: list[Job]) -> list[Job]:
-        """Names, for each job that waits, the one that holds its lock, else the first that waits for it."""
-        locks = {job.lock_key for job in found if job.lock_key and job.is_waiting}
-        first = {key: self.lock_holder(key) for key in locks}
+        """Names, for each job that waits, the one that holds its lock, else the first that waits for it.
+
+        A retry without a lock waits for the job it goes on with.
+        """
+        waiting = [job for job in found if job.is_waiting and (job.lock_key or job.retry_of)]
+        first = {key: self.lock_holder(key) for key in {job.lock_key for job in waiting if job.lock_key}}
+        named = {job.id: first[job.lock_key] if job.lock_key else self._held_one(job.retry_of) for job in waiting}
         return [
-            replace(job, waiting_for=first[job.lock_key])
-            if job.is_waiting and job.lock_key and first[job.lock_key] != job.id
-            else job
-            for job in found
+            replace(job, waiting_for=named[job.id]) if named.get(job.id, job.id) != job.id else job for job in found
         ]
+
+    def _held_one(self, job_id: str | None) -> str | None:
+        return self._run(select(jobs.c.id).where(jobs.c.id == job_id, HELD)).scalar_one_or_none()
 
     def finished_before(self, ended: int, limit: int) -> list[str]:
         """Ids of jobs whose end, and the proof of it, are both older than ``ended``; none with anything open."""
@@ -178,6 +193,8 @@ def _change(
 
 
 IS_LIVE: ColumnElement[bool] = jobs.c.status.in_(sorted(LIVE))
+IS_GOING: ColumnElement[bool] = jobs.c.status.in_([JobStatus.PENDING, JobStatus.RUNNING])
+"""It has not ended and is not paused: a run may give it an end."""
 
 
 def _settled() -> ColumnElement[bool]:
@@ -216,7 +233,8 @@ def _job(row: Row[Any]) -> Job:
 _SAME_NAME = (
     *("id", "type", "config", "options", "lock_key", "created_at", "created_by", "epoch", "attempt", "crashes"),
     *("revision", "ledger_version", "started_at", "completed_at", "claimed_at", "released_at", "position"),
-    *("error", "waiting", "archived_at"),
+    *("error", "waiting", "archived_at", "stop_requested_at", "retry_of", "timeout_ms", "max_memory_mb", "ran_ms"),
+    *("containment", "post_mortem"),
 )
 
 

@@ -14,7 +14,7 @@ from runner.errors import RunSuperseded
 from runner.job import Job, JobStatus, JsonDict, ProcessIdentity, Progress, StopReason
 from runner.store import Transaction
 from runner.stores.events import add_event
-from runner.stores.jobs import HELD, IS_LIVE, WAITING, JobRows, change_job
+from runner.stores.jobs import HELD, IS_GOING, WAITING, JobRows, change_job
 from runner.stores.schema import jobs
 
 LEASE_MS = 15_000
@@ -32,20 +32,33 @@ def _lock_is_held() -> ColumnElement[bool]:
     return select(holder.c.id).where(holder.c.lock_key == jobs.c.lock_key, held).correlate(jobs).exists()
 
 
-LOCK_IS_FREE = ~_lock_is_held()
+def _retried_is_held() -> ColumnElement[bool]:
+    retried = jobs.alias("retried")
+    held = and_(retried.c.claimed_at.is_not(None), retried.c.released_at.is_(None))
+    return select(retried.c.id).where(retried.c.id == jobs.c.retry_of, held).correlate(jobs).exists()
+
+
+MAY_BE_CLAIMED = (WAITING, ~_lock_is_held(), or_(jobs.c.retry_of.is_(None), ~_retried_is_held()))
+"""It waits, nobody holds its lock, and the job it goes on with is quite over."""
 
 _FIRST_WAITING = (
     select(jobs.c.id)
-    .where(WAITING, or_(jobs.c.not_before.is_(None), jobs.c.not_before <= bindparam("now")), LOCK_IS_FREE)
+    .where(*MAY_BE_CLAIMED, or_(jobs.c.not_before.is_(None), jobs.c.not_before <= bindparam("now")))
     .order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
     .limit(1)
 )
 
 _NEXT_EPOCH, _NEXT_ATTEMPT, _NEXT_CRASH = jobs.c.epoch + 1, jobs.c.attempt + 1, jobs.c.crashes + 1
 _NEXT_LEDGER_VERSION = jobs.c.ledger_version + 1
+FIRST_REQUEST = func.coalesce(jobs.c.stop_requested_at, bindparam("at"))
 _FIRST_START = func.coalesce(jobs.c.started_at, bindparam("at"))
 _STARTED_OR_CLAIMED = func.coalesce(jobs.c.started_at, jobs.c.claimed_at)
-_NOT_STOPPED = jobs.c.stop_reason.is_(None)
+_RAN_LONGER = jobs.c.ran_ms + bindparam("more_ms")
+_REASONS = list(StopReason)
+_WEAKER = {
+    reason: or_(jobs.c.stop_reason.is_(None), jobs.c.stop_reason.in_(_REASONS[number + 1 :]))
+    for number, reason in enumerate(_REASONS)
+}
 
 
 class RunRows:
@@ -60,7 +73,7 @@ class RunRows:
 
         ``process``: which one will have the run, where that is known, so that a later start can end it.
         """
-        return change_job(self._tx, job_id, WAITING, LOCK_IS_FREE, **self._claimed(node, process))
+        return change_job(self._tx, job_id, *MAY_BE_CLAIMED, **self._claimed(node, process))
 
     def claim_first(self, job_id: str, node: str, process: ProcessIdentity | None) -> bool:
         """As ``claim``, for a job just written: those that could have been claimed before it come first."""
@@ -78,9 +91,14 @@ class RunRows:
         found: str | None = self._run(_FIRST_WAITING, {"now": self._tx.now}).scalar_one_or_none()
         return found
 
-    def claim_again(self, job_id: str, epoch: int, node: str) -> Job | None:
-        """Raises the epoch of a claim whose run has ended, so that another run goes on under it; the lock stays."""
+    def claim_again(self, job_id: str, epoch: int, node: str, *, to_settle: bool = False) -> Job | None:
+        """Raises the epoch of a claim whose run has ended, so that another run goes on under it; the lock stays.
+
+        to_settle: the job is not to go on, so why it was stopped still stands.
+        """
         values = self._claimed(node, None)
+        if to_settle:
+            del values["stop_reason"], values["stop_requested_at"]
         if not change_job(self._tx, job_id, *CURRENT, given={"run_epoch": epoch}, **values):
             return None
         return JobRows(self._tx).get(job_id, archived=True)
@@ -95,14 +113,15 @@ class RunRows:
         """Writes down which process has the run, so that a later start can end it."""
         return change_job(self._tx, job_id, OF_EPOCH, given={"run_epoch": epoch}, **_where(process))
 
-    def acknowledge(self, job_id: str, epoch: int, process: ProcessIdentity, at: int) -> None:
+    def acknowledge(self, job_id: str, epoch: int, process: ProcessIdentity, at: int, containment: str) -> None:
         """The process has the job: it is running from ``at`` on, unless it was cancelled or has ended meanwhile."""
         started: JsonDict = _where(process) | {
             "started_at": _FIRST_START,
             "attempt": _NEXT_ATTEMPT,
+            "containment": containment,
         }
         given = {"run_epoch": epoch, "at": at}
-        if change_job(self._tx, job_id, *CURRENT, IS_LIVE, given=given, status=JobStatus.RUNNING, **started):
+        if change_job(self._tx, job_id, *CURRENT, IS_GOING, given=given, status=JobStatus.RUNNING, **started):
             add_event(self._tx, job_id, "running", {"pid": process.pid, "epoch": epoch})
         else:  # it has ended already: told late, and no event after the last
             change_job(self._tx, job_id, *CURRENT, given=given, **started)
@@ -140,7 +159,7 @@ class RunRows:
             "started_at": _STARTED_OR_CLAIMED,
         }
         done = change_job(
-            self._tx, job_id, *CURRENT, IS_LIVE, given={"run_epoch": epoch}, status=status, **times, **values
+            self._tx, job_id, *CURRENT, IS_GOING, given={"run_epoch": epoch}, status=status, **times, **values
         )
         if done:
             add_event(self._tx, job_id, str(status), {"epoch": epoch})
@@ -156,7 +175,7 @@ class RunRows:
         """A run that ended early without an end of its job: it waits again, at its first age."""
         values = {"status": JobStatus.PENDING, "claimed_at": None, "released_at": None, "stop_reason": None}
         values |= {"waiting": None}
-        back = change_job(self._tx, job_id, *CURRENT, IS_LIVE, given={"run_epoch": epoch}, **values)
+        back = change_job(self._tx, job_id, *CURRENT, IS_GOING, given={"run_epoch": epoch}, **values)
         if back:
             add_event(self._tx, job_id, "pending", {"epoch": epoch})
         return back
@@ -166,9 +185,24 @@ class RunRows:
         return change_job(self._tx, job_id, *CURRENT, given={"run_epoch": epoch}, crashes=_NEXT_CRASH)
 
     def request_stop(self, job_id: str, reason: StopReason) -> bool:
-        """From here on the job's run writes no intent. A reason already given stands."""
-        values = {"stop_reason": reason, "stop_requested_at": self._tx.now}
-        return change_job(self._tx, job_id, HELD, _NOT_STOPPED, **values)
+        """From here on the job's run writes no intent. A stronger reason, or the same, already given stands."""
+        given = {"at": self._tx.now}
+        values = {"stop_reason": reason, "stop_requested_at": FIRST_REQUEST}
+        return change_job(self._tx, job_id, HELD, IS_GOING, _WEAKER[reason], given=given, **values)
+
+    def ran(self, job_id: str, epoch: int, more_ms: int) -> None:
+        """Counts the time of a run that has ended."""
+        change_job(self._tx, job_id, OF_EPOCH, given={"run_epoch": epoch, "more_ms": more_ms}, ran_ms=_RAN_LONGER)
+
+    def examined(self, job_id: str, epoch: int, post_mortem: JsonDict) -> None:
+        """What was found where a process did not stop, or died."""
+        change_job(self._tx, job_id, OF_EPOCH, given={"run_epoch": epoch}, post_mortem=post_mortem)
+
+    def carry_over(self, job: Job) -> None:
+        """A job is quite over: a retry that waits for that goes on from where it really ended."""
+        values = {"progress": job.progress.as_json(), "result": job.result, "position": job.position}
+        mine = (jobs.c.retry_of == job.id, WAITING, jobs.c.epoch == 0)
+        self._run(update(jobs).where(*mine).values(revision=jobs.c.revision + 1, **values))
 
     def wait(self, job_id: str, epoch: int, waiting: JsonDict | None) -> None:
         """Says on the job what it is waiting for, or that it no longer waits."""

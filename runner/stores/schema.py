@@ -30,6 +30,7 @@ metadata = MetaData(
 )
 
 _HELD = text("claimed_at IS NOT NULL AND released_at IS NULL")
+_IS_RETRY = text("retry_of IS NOT NULL")
 _WAITING = text("status = 'pending' AND claimed_at IS NULL")
 
 
@@ -75,6 +76,10 @@ jobs = Table(
     Column("error", Text),
     _json("waiting"),
     Column("retry_of", String(64)),
+    Column("timeout_ms", BigInteger),
+    Column("max_memory_mb", Integer),
+    Column("ran_ms", BigInteger, nullable=False, server_default="0"),
+    _json("post_mortem"),
     Column("cancel_requested_at", BigInteger),
     Column("cancel_requested_by", String(100)),
     Column("cancel_reason", Text),
@@ -106,6 +111,7 @@ jobs = Table(
         postgresql_where=text("archived_at IS NULL"),
     ),
     Index("ix_jobs_archive", "archived_at"),
+    Index("ix_jobs_retry", "retry_of", sqlite_where=_IS_RETRY, postgresql_where=_IS_RETRY),
 )
 
 job_events = Table(
@@ -131,6 +137,7 @@ batches = Table(
     Column("called_at", BigInteger),
     Column("committed_at", BigInteger),
     _json("deadline"),
+    _json("position"),
     Index(
         "ix_batches_open",
         "job_id",

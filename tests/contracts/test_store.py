@@ -270,7 +270,7 @@ def test_an_older_run_changes_nothing(store: SqlStore) -> None:
         assert not RunRows(tx).put_back("a", 1)
         assert not RunRows(tx).bind("a", 1, ME)
         assert not RunRows(tx).count_crash("a", 1)
-        RunRows(tx).acknowledge("a", 1, ME, 5)
+        RunRows(tx).acknowledge("a", 1, ME, 5, "subreaper")
         RunRows(tx).wait("a", 1, {"reason": "none"})
     assert get(store, "a") == before
     assert [batch.seq for batch in old.open_batches()] == [1]
@@ -285,7 +285,7 @@ def test_a_job_ends_once(store: SqlStore) -> None:
     assert not cancel(store, "a")
     with store.write() as tx:
         assert not RunRows(tx).put_back("a", 1)
-        RunRows(tx).acknowledge("a", 1, ME, 5)
+        RunRows(tx).acknowledge("a", 1, ME, 5, "subreaper")
     job = get(store, "a")
     assert (job.status, job.attempt, job.started_at) == ("cancelled", 1, 5)
     with store.read() as tx:

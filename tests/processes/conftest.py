@@ -13,8 +13,9 @@ import pytest
 from pydantic.alias_generators import to_camel
 
 from runner.job import Job
-from runner.manager import JobManager, StartRequest
+from runner.manager import JobManager
 from runner.settings import Settings
+from runner.starting import StartRequest
 from runner.stores.events import JobEvent, events_after
 from runner.stores.migrate import migrate
 from runner.workflow import find_workflow, load_workflows
@@ -29,7 +30,7 @@ class Jobs:
 
     def __init__(self, home: Path, **settings: Any) -> None:
         few: dict[str, Any] = {"standby": 1, "max_running": 8, "grace_seconds": 20, "terminate_seconds": 10}
-        self.settings = Settings(home=home, workflows=SAMPLES, **(few | settings))
+        self.settings = Settings(home=home, **({"workflows": SAMPLES} | few | settings))
         self.manager = JobManager(self.settings)
         self.is_open = False
 

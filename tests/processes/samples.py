@@ -374,3 +374,38 @@ def _act_on(config: ActConfig, seq: int, items: list[LedgerItem], _: Callable[[]
 
 def effects_in(path: str) -> list[str]:
     return Path(path).read_text().split() if Path(path).exists() else []
+
+
+# -- using more than it may ------------------------------------------------------------------------------------------
+
+
+class GrowConfig(JobConfig):
+    """``mb``: how much each batch takes and keeps; ``bomb``: all of it at once, without a checkpoint."""
+
+    batches: int = 1000
+    mb: int = 8
+    delay_ms: int = 20
+    bomb: bool = False
+    below: bool = False
+
+
+def _take(megabytes: int) -> bytearray:
+    taken = bytearray(megabytes * 1_000_000)
+    for page in range(0, len(taken), 4096):
+        taken[page] = 1
+    return taken
+
+
+@workflow("grow", config=GrowConfig, resumable=True)
+def grow(job: JobContext, config: GrowConfig) -> None:
+    """Keeps what each batch takes; a run that goes on begins with empty hands."""
+    kept = []
+    if config.below and os.fork() == 0:
+        kept.append(_take(config.mb))
+        signal.pause()
+    if config.bomb:
+        kept += [_take(config.mb) for _ in range(config.batches)]
+    for batch in job.batches(range(config.batches), size=1, delay_ms=config.delay_ms, total=config.batches):
+        if not config.below:
+            kept.append(_take(config.mb))
+        job.result["done"] = [*job.result.get("done", []), *batch.items]

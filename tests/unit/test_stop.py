@@ -7,7 +7,7 @@ from itertools import combinations_with_replacement
 import pytest
 
 from runner.job import Phase
-from runner.stop import KILL_SECONDS, Act, Ladder, at_kill, begin, step, total_seconds
+from runner.stop import EXAMINE_SECONDS, KILL_SECONDS, Act, Ladder, at_kill, begin, step, total_seconds
 
 ORDER = list(Phase)
 GRACE, TERMINATE = 4.0, 2.0
@@ -19,18 +19,18 @@ def run(ladder: Ladder, moments: tuple[float, ...]) -> list[tuple[float, Act]]:
     done = []
     for now in moments:
         was = ladder
-        ladder, act = step(was, now)
+        ladder, acts = step(was, now)
         assert ORDER.index(ladder.phase) >= ORDER.index(was.phase), "a phase never goes back"
         assert ladder.next_at > now, "or the loop would spin"
-        assert act is None or now >= was.next_at
-        if act is Act.TERMINATE:
+        assert not acts or now >= was.next_at
+        if Act.TERMINATE in acts:
             assert ladder.phase is Phase.TERMINATING
-        if act is Act.KILL:
+        if Act.KILL in acts:
             assert ladder.phase in (Phase.KILLING, Phase.UNCONFIRMED)
-        if act is Act.GIVE_UP:
+        if Act.GIVE_UP in acts:
             assert ladder.phase is Phase.UNCONFIRMED
-        if act is not None:
-            done.append((now, act))
+        assert Act.EXAMINE not in acts or acts[0] is Act.EXAMINE, "before a signal that may end it"
+        done += [(now, act) for act in acts]
     return done
 
 
@@ -38,7 +38,10 @@ def run(ladder: Ladder, moments: tuple[float, ...]) -> list[tuple[float, Act]]:
 def test_every_interleaving_of_late_calls(calls: int) -> None:
     for moments in combinations_with_replacement(MOMENTS, calls):
         done = run(begin(0.0, GRACE, TERMINATE), moments)
-        acts = [act for _, act in done]
+        acts = [act for _, act in done if act is not Act.EXAMINE]
+        looks = [now for now, act in done if act is Act.EXAMINE]
+        assert len(looks) == (moments[-1] >= GRACE - EXAMINE_SECONDS), "once, as soon as it is due"
+        assert all(now >= GRACE - EXAMINE_SECONDS for now in looks)
         assert acts.count(Act.TERMINATE) <= 1
         assert acts.count(Act.GIVE_UP) <= 1
         assert all(now >= GRACE for now, act in done if act is Act.TERMINATE)
@@ -54,10 +57,10 @@ def test_called_in_time_it_climbs_rung_by_rung() -> None:
     ladder, now, done = begin(0.0, GRACE, TERMINATE), 0.0, []
     while now < 30:
         now = ladder.next_at
-        ladder, act = step(ladder, now)
-        done.append((round(now, 6), act))
+        ladder, acts = step(ladder, now)
+        done += [(round(now, 6), act) for act in acts]
     kills = [at for at, act in done if act is Act.KILL]
-    assert done[0] == (GRACE, Act.TERMINATE)
+    assert done[:2] == [(GRACE - EXAMINE_SECONDS, Act.EXAMINE), (GRACE, Act.TERMINATE)]
     assert kills[0] == GRACE + TERMINATE
     given_up = next(at for at, act in done if act is Act.GIVE_UP)
     assert total_seconds(GRACE, TERMINATE) <= given_up < total_seconds(GRACE, TERMINATE) + 0.1
@@ -68,13 +71,25 @@ def test_called_in_time_it_climbs_rung_by_rung() -> None:
 @pytest.mark.parametrize(("grace", "terminate"), [(0.0, 0.0), (0.0, 2.0), (4.0, 0.0)])
 def test_a_rung_of_no_length_is_passed_at_once(grace: float, terminate: float) -> None:
     first = run(begin(0.0, grace, terminate), (grace,))
-    assert first == [(grace, Act.KILL if terminate == 0 else Act.TERMINATE)]
+    assert first == [(grace, Act.EXAMINE), (grace, Act.KILL if terminate == 0 else Act.TERMINATE)]
 
 
 def test_what_a_job_left_behind_is_killed_at_once() -> None:
-    assert run(at_kill(7.0), (7.0, 7.01, 7.05, 10.5)) == [(7.0, Act.KILL), (7.05, Act.KILL), (10.5, Act.GIVE_UP)]
+    moments = (7.0, 7.01, 7.05, 10.5)
+    assert run(at_kill(7.0), moments) == [
+        (7.0, Act.EXAMINE),
+        (7.0, Act.KILL),
+        (7.05, Act.KILL),
+        (10.5, Act.GIVE_UP),
+    ], "the examination is asked for, and not waited for"
+
+
+def test_force_takes_a_ladder_on_from_where_it_is() -> None:
+    ladder, _ = step(begin(0.0, GRACE, TERMINATE), GRACE)
+    forced, acts = step(at_kill(GRACE + 0.5, ladder.phase), GRACE + 0.5)
+    assert (forced.phase, acts[-1]) == (Phase.KILLING, Act.KILL)
 
 
 def test_before_anything_is_due_nothing_changes() -> None:
     ladder = begin(10.0, GRACE, TERMINATE)
-    assert step(ladder, 13.9) == (ladder, None)
+    assert step(ladder, 13.8) == (ladder, ())

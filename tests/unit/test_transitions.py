@@ -18,10 +18,12 @@ from runner.stores.database import SqlStore
 from runner.stores.events import events_after
 from runner.stores.jobs import JobRows, NewJob
 from runner.stores.migrate import migrate
+from runner.stores.pauses import PauseRows
 from runner.stores.runs import RunRows
 
 ME = ProcessIdentity(1, 1, "this boot")
 ORDER = list(Phase)
+REASONS = list(StopReason)
 Happening = Callable[[Transaction, Job], object]
 
 
@@ -35,14 +37,25 @@ def _commit_of_an_older_run(tx: Transaction, job: Job) -> None:
         RunRows(tx).commit("a", job.epoch - 1, progress=Progress(99), result={}, position=None, settled=True)
 
 
+def _paused(tx: Transaction, job: Job) -> None:
+    """As ``conclude`` does it: for a run that was asked to pause."""
+    if job.stop_reason is StopReason.PAUSE:
+        PauseRows(tx).paused("a", job.epoch)
+
+
 HAPPENINGS: dict[str, Happening] = {
     "claim": lambda tx, _: RunRows(tx).claim("a", "node"),
-    "acknowledge": lambda tx, job: RunRows(tx).acknowledge("a", job.epoch, ME, 5),
+    "acknowledge": lambda tx, job: RunRows(tx).acknowledge("a", job.epoch, ME, 5, "subreaper"),
     "commit": _commit,
     "old commit": _commit_of_an_older_run,
     "complete": lambda tx, job: RunRows(tx).finish("a", job.epoch, JobStatus.COMPLETED),
     "fail": lambda tx, job: RunRows(tx).finish("a", job.epoch, JobStatus.FAILED, error="it broke"),
     "cancel": lambda tx, _: CancelRows(tx).request("a", "me", None, 1000),
+    "pause": lambda tx, _: PauseRows(tx).request("a", "me"),
+    "paused": _paused,
+    "let go": lambda tx, job: PauseRows(tx).let_go("a", job.epoch),
+    "resume": lambda tx, _: PauseRows(tx).resume("a", "me"),
+    "time is over": lambda tx, _: RunRows(tx).request_stop("a", StopReason.TIMEOUT),
     "drain": lambda tx, _: RunRows(tx).request_stop("a", StopReason.DRAIN),
     "put back": lambda tx, job: RunRows(tx).put_back("a", job.epoch),
     "claim again": lambda tx, job: RunRows(tx).claim_again("a", job.epoch, "node"),
@@ -79,6 +92,10 @@ def happen(tx: Transaction, name: str, was: Job) -> Job:
     assert was.started_at is None or now.started_at == was.started_at
     assert now.progress.processed - was.progress.processed == (name == "commit" and was.is_claimed)
     assert (now.completed_at is None) == now.is_live
+    assert now.status is not JobStatus.PAUSED or now.stop_reason is None, "nothing runs that could be asked to stop"
+    assert (
+        _strength(now) <= _strength(was) or now.epoch > was.epoch or not now.is_claimed or name in ("resume", "paused")
+    ), f"{name}: {was.stop_reason} gave way to {now.stop_reason}"
     if was.status in TERMINAL:
         assert (now.error, now.status) == (was.error, was.status)
     if was.cancellation is not None:
@@ -86,6 +103,11 @@ def happen(tx: Transaction, name: str, was: Job) -> Job:
         assert ORDER.index(now.cancellation.phase) >= ORDER.index(was.cancellation.phase)
     assert (now.cancellation is not None) == (now.status is JobStatus.CANCELLED)
     return now
+
+
+def _strength(job: Job) -> int:
+    """0 is the strongest reason to stop."""
+    return REASONS.index(job.stop_reason) if job.stop_reason is not None else len(REASONS)
 
 
 def test_the_table_knows_every_status() -> None:

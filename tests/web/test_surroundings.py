@@ -142,7 +142,7 @@ def test_another_method_is_405_with_allow(client: testing.TestClient, method: st
 @pytest.mark.parametrize(
     "path",
     ["/", "/admin", "/admin//jobs", "/admin/%2e%2e/admin/jobs", "/admin/jobs%00",
-     "/admin/jobs/a/pause", "/metrics", "/admin/jobs/x/y/z", "/" + "x" * 10_000, "/admin/groups/ingest/x", "/webhook"],
+     "/admin/jobs/a/logs", "/metrics", "/admin/jobs/x/y/z", "/" + "x" * 10_000, "/admin/groups/ingest/x", "/webhook"],
 )  # fmt: skip
 def test_another_path_is_404(client: testing.TestClient, path: str) -> None:
     answer = client.simulate_get(path)

@@ -1,6 +1,6 @@
 """The tables of jobs and their ledger.
 
-Written by ``python -m runner.stores.migrations.regenerate`` until the first release, and never changed after it.
+Never changed: databases exist that have run it.
 """
 
 from typing import Any

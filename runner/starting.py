@@ -1,0 +1,115 @@
+"""Starting: a new job, or one that goes on where another stopped, written in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.crashpoint import crashpoint
+from runner.errors import JobLive, KeyReused, LockBusy, NotForThatState, RetryLive, TooManyJobs
+from runner.job import Job, JobStatus, JsonDict, new_job_id
+from runner.settings import Settings
+from runner.store import Transaction
+from runner.stores.events import add_event
+from runner.stores.jobs import JobRows, KeyRows, NewJob
+from runner.workflow import JobConfig, Workflow, find_workflow
+
+
+@dataclass(frozen=True)
+class StartRequest:
+    """A start that has been checked. ``key``: (Idempotency-Key, hash of the body)."""
+
+    workflow: Workflow
+    config: JobConfig
+    options: JobConfig | None
+    created_by: str
+    reject_if_busy: bool = False
+    timeout_ms: int | None = None
+    max_memory_mb: int | None = None
+    key: tuple[str, str] | None = None
+
+
+def write_start(request: StartRequest, settings: Settings, tx: Transaction) -> str:
+    """Within one transaction; an earlier start with the same key is found here even if it was just committed."""
+    workflow, config, options = request.workflow, request.config, request.options
+    known = known_start(tx, request.created_by, request.key) if request.key else None
+    if known is not None:
+        return known
+    rows = JobRows(tx)
+    _make_room(tx, settings)
+    new = NewJob(
+        id=new_job_id(tx.now),
+        type=workflow.name,
+        config=config.on_wire(),
+        options=options.on_wire() if options else {},
+        lock_key=workflow.lock(config) if workflow.lock else None,
+        created_by=request.created_by,
+        timeout_ms=request.timeout_ms,
+        max_memory_mb=request.max_memory_mb,
+    )
+    rows.add(new)
+    if request.reject_if_busy and new.lock_key and (other := rows.lock_holder(new.lock_key, other_than=new.id)):
+        raise LockBusy(other)
+    if workflow.admit is not None:
+        workflow.admit(tx, new.id, config, options)
+    if request.key:
+        KeyRows(tx).add(request.created_by, *request.key, new.id)
+    add_event(tx, new.id, "pending", {"createdBy": request.created_by})
+    return new.id
+
+
+def write_retry(job_id: str, by: str, settings: Settings, tx: Transaction) -> str:
+    """A new job that goes on where ``job_id`` stopped; returns its id. It waits until that one is quite over.
+
+    Raises JobNotFound; NotForThatState for a completed job; JobLive; RetryLive while another retry of it lives; and
+    whatever its type's ``admit`` finds.
+    """
+    job = JobRows(tx).get(job_id, archived=True)
+    if job.is_live:
+        raise JobLive(job.status)
+    if job.status is JobStatus.COMPLETED:
+        raise NotForThatState("retried", job.status)
+    if (other := JobRows(tx).live_retry(job_id)) is not None:
+        raise RetryLive(other)
+    workflow = find_workflow(job.type)
+    if workflow is None:
+        raise NotForThatState("retried", f"of a type that is not loaded: {job.type}")
+    _make_room(tx, settings)
+    new = _retry_of(job, workflow, by, tx.now)
+    JobRows(tx).add(new)
+    if workflow.admit is not None:
+        options = workflow.options.from_wire(job.options) if workflow.options else None
+        workflow.admit(tx, new.id, workflow.config.from_wire(job.config), options)
+    add_event(tx, new.id, "pending", {"createdBy": by, "retryOf": job_id})
+    crashpoint("before_retry_commit")
+    return new.id
+
+
+def _retry_of(job: Job, workflow: Workflow, by: str, now_ms: int) -> NewJob:
+    kept: JsonDict = {"progress": job.progress.as_json(), "result": job.result, "position": job.position}
+    return NewJob(
+        id=new_job_id(now_ms),
+        type=job.type,
+        config=job.config,
+        options=job.options,
+        lock_key=job.lock_key,
+        created_by=by,
+        retry_of=job.id,
+        timeout_ms=job.timeout_ms,
+        max_memory_mb=job.max_memory_mb,
+        **(kept if workflow.resumable else {}),
+    )
+
+
+def _make_room(tx: Transaction, settings: Settings) -> None:
+    if JobRows(tx).count_waiting() >= settings.max_pending:
+        raise TooManyJobs(settings.max_pending)
+
+
+def known_start(tx: Transaction, caller: str, key: tuple[str, str]) -> str | None:
+    known = KeyRows(tx).find(caller, key[0])
+    if known is None:
+        return None
+    body_hash, job_id = known
+    if body_hash != key[1]:
+        raise KeyReused
+    return job_id

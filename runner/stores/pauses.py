@@ -1,0 +1,55 @@
+"""Pauses in the store: asked for, taken back, and what a paused job keeps."""
+
+from __future__ import annotations
+
+from sqlalchemy import and_
+
+from runner.job import JobStatus, StopReason
+from runner.store import Transaction
+from runner.stores.events import add_event
+from runner.stores.jobs import HELD, IS_GOING, WAITING, change_job
+from runner.stores.runs import CURRENT, RunRows
+from runner.stores.schema import jobs
+
+_PAUSED = jobs.c.status == JobStatus.PAUSED
+_PAUSED_AND_FREE = and_(_PAUSED, jobs.c.claimed_at.is_(None))
+_PAUSING = (HELD, IS_GOING, jobs.c.stop_reason == StopReason.PAUSE)
+_NO_CLAIM = {"claimed_at": None, "released_at": None, "stop_reason": None, "stop_requested_at": None, "waiting": None}
+
+
+class PauseRows:
+    """Pauses, within one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+    def request(self, job_id: str, by: str) -> bool:
+        """A waiting job is paused at once; a run is asked to end. False where there is nothing to pause."""
+        if change_job(self._tx, job_id, WAITING, status=JobStatus.PAUSED):
+            add_event(self._tx, job_id, "paused", {"requestedBy": by})
+            return True
+        if RunRows(self._tx).request_stop(job_id, StopReason.PAUSE):
+            add_event(self._tx, job_id, "pausing", {"requestedBy": by})
+            return True
+        return False
+
+    def resume(self, job_id: str, by: str) -> bool:
+        """A paused job waits again, at its first age; a pause under way is taken back. False where there is none.
+
+        Where something left open is being found out under the job's claim, it goes on after that.
+        """
+        taken_back = change_job(self._tx, job_id, *_PAUSING, stop_reason=StopReason.RESUME)
+        if not taken_back and not change_job(self._tx, job_id, _PAUSED, status=JobStatus.PENDING):
+            return False
+        add_event(self._tx, job_id, "resumed", {"requestedBy": by})
+        return True
+
+    def paused(self, job_id: str, epoch: int) -> None:
+        """The run has ended, and no process of it is left. The claim stays, until what is open is found out."""
+        given = {"run_epoch": epoch}
+        if change_job(self._tx, job_id, *CURRENT, IS_GOING, given=given, status=JobStatus.PAUSED, stop_reason=None):
+            add_event(self._tx, job_id, "paused", {"epoch": epoch})
+
+    def let_go(self, job_id: str, epoch: int) -> None:
+        """Nothing is open: lock and slot are free while the job is paused."""
+        change_job(self._tx, job_id, *CURRENT, _PAUSED, given={"run_epoch": epoch}, **_NO_CLAIM)

@@ -1,0 +1,229 @@
+"""What jobs print: what is kept of it, and what goes on to the console; with real pipes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runner.console import A_SECOND, Console, ConsoleShare
+from runner.output import KEPT_BYTES, Output, OutputReader
+from tests.waiting import wait_for
+
+
+class Printer:
+    """A process's end of an output, and the server's."""
+
+    def __init__(self, reader: OutputReader) -> None:
+        descriptor, self._end = os.pipe()
+        self.output = Output(descriptor, 4711, reader)
+        self._is_open = True
+
+    def prints(self, data: bytes) -> None:
+        """All of it: waits while the pipe is full."""
+        while data:
+            data = data[os.write(self._end, data) :]
+
+    def hang_up(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            os.close(self._end)
+
+
+@pytest.fixture
+def console() -> Iterator[tuple[int, int]]:
+    """A pipe in the console's place: where it is read, where it is written."""
+    ends = os.pipe()
+    os.set_blocking(ends[0], False)
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+@pytest.fixture
+def reader(console: tuple[int, int]) -> Iterator[OutputReader]:
+    made = OutputReader(console[1])
+    yield made
+    made.finish()
+
+
+@pytest.fixture
+def printer(reader: OutputReader) -> Iterator[Printer]:
+    made = Printer(reader)
+    yield made
+    made.hang_up()
+    made.output.close()
+
+
+class Screen:
+    """What has come out at the console's other end."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._text = b""
+
+    def text(self) -> bytes:
+        try:
+            while data := os.read(self._descriptor, 65536):
+                self._text += data
+        except BlockingIOError:
+            pass
+        return self._text
+
+
+@pytest.fixture
+def screen(console: tuple[int, int]) -> Screen:
+    return Screen(console[0])
+
+
+def test_the_last_lines_are_there_at_once(printer: Printer) -> None:
+    printer.prints(b"".join(b"line %d\n" % number for number in range(300)))
+    assert printer.output.tail(200) == [f"line {number}" for number in range(100, 300)]
+    assert printer.output.tail(1) == ["line 299"]
+    assert printer.output.tail(0) == []
+
+
+@pytest.mark.parametrize(
+    ("printed", "lines"),
+    [
+        (b"", []),
+        (b"\n", [""]),
+        (b"half a line", ["half a line"]),
+        (b"a\r\nb", ["a", "b"]),
+        (b"a\n\n\nb\n", ["a", "", "", "b"]),
+        (b"\xff\xc3\n", ["\ufffd\ufffd"]),
+        (b"\x1b[31mred\x00\n", ["\x1b[31mred\x00"]),
+    ],
+)
+def test_lines_are_what_was_printed(printer: Printer, printed: bytes, lines: list[str]) -> None:
+    printer.prints(printed)
+    assert printer.output.tail(200) == lines
+
+
+def test_of_a_flood_the_end_is_kept_and_no_more(printer: Printer) -> None:
+    block = b"x" * 99 + b"\n"
+    for _ in range(10):
+        printer.prints(block * 4000)
+    printer.prints(b"the end\n")
+    assert printer.output.tail(2) == ["x" * 99, "the end"]
+    kept = printer.output.tail(10**9)
+    assert sum(len(line) + 1 for line in kept) <= KEPT_BYTES + 1
+
+
+def test_one_line_without_an_end_is_kept_in_part(printer: Printer) -> None:
+    printer.prints(b"y" * 3 * KEPT_BYTES)
+    assert len("".join(printer.output.tail(200))) == KEPT_BYTES
+
+
+def test_of_many_each_keeps_less(reader: OutputReader) -> None:
+    printers = [Printer(reader) for _ in range(200)]
+    try:
+        printers[0].prints(b"z\n" * KEPT_BYTES)
+        kept = len(printers[0].output.tail(10**9)) * 2
+        assert 0 < kept <= 64_000_000 // 200
+    finally:
+        for printer in printers:
+            printer.hang_up()
+            printer.output.close()
+
+
+def test_whoever_is_closed_is_still_known_and_its_descriptor_given_back(printer: Printer) -> None:
+    before = len(list(Path("/dev/fd").iterdir()))
+    printer.prints(b"last words\n")
+    printer.output.close()
+    printer.output.close()
+    assert printer.output.tail(200) == ["last words"]
+    assert len(list(Path("/dev/fd").iterdir())) == before - 1
+
+
+def test_one_that_hangs_up_costs_nothing(printer: Printer, reader: OutputReader, screen: Screen) -> None:
+    """An end of file stays readable for ever: a reader that kept it would spin."""
+    printer.hang_up()
+    wait_for(lambda: reader.watched() == 0, "it is let go")
+    second = Printer(reader)
+    second.prints(b"still read\n")
+    wait_for(lambda: screen.text() == b"still read\n", "the reader lives")
+    second.hang_up()
+    second.output.close()
+
+
+def test_what_is_printed_comes_to_the_console_in_whole_lines(printer: Printer, screen: Screen) -> None:
+    printer.prints(b"one\ntwo")
+    wait_for(lambda: screen.text() == b"one\n", "the whole line has come")
+    printer.prints(b" and\n")
+    wait_for(lambda: screen.text() == b"one\ntwo and\n", "the rest has come")
+    printer.prints(b"begun")
+    printer.output.close()
+    wait_for(lambda: screen.text() == b"one\ntwo and\nbegun\n", "what had only begun has come at the end")
+
+
+def test_a_flood_is_cut_on_the_console_and_said(printer: Printer, screen: Screen) -> None:
+    flood = b"q" * 99 + b"\n"
+    writer = threading.Thread(target=printer.prints, args=(flood * 50_000,))
+    writer.start()
+    wait_for(lambda: b"left out" in screen.text(), "it is told how much is left out")
+    wait_for(lambda: screen.text() and not writer.is_alive(), "the flood is over")
+    printer.output.close()
+    wait_for(lambda: _accounted(screen.text()) == len(flood) * 50_000, "each byte was said or counted")
+    writer.join()
+
+
+def _accounted(text: bytes) -> int:
+    said = sum(len(line) + 1 for line in text.splitlines() if line.startswith(b"q"))
+    told = [int(line[1:].split()[0]) for line in text.splitlines() if line.startswith(b"[")]
+    return said + sum(told)
+
+
+def test_a_console_that_nobody_reads_holds_up_nobody(printer: Printer, screen: Screen) -> None:
+    """The pipe in its place takes 64 kB; a hundred times that is printed."""
+    printer.prints((b"w" * 99 + b"\n") * 64_000)
+    printer.prints(b"the end\n")
+    assert printer.output.tail(1) == ["the end"]
+    wait_for(lambda: screen.text().startswith(b"www"), "it goes on when it is read again")
+
+
+def test_a_console_that_is_gone_takes_everything() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    console = Console(writing)
+    console.write(b"to nobody\n")
+    console.pump()
+    assert not console.has_more
+    os.close(writing)
+
+
+def test_what_a_console_has_no_room_for_is_counted() -> None:
+    reading, writing = os.pipe()
+    console = Console(writing)
+    console.write(b"a" * 900_000)
+    console.write(b"b" * 900_000)
+    text = b""
+    while console.has_more:
+        console.pump()
+        text += os.read(reading, 65536)
+    console.write(b"c\n")
+    console.pump()
+    text += os.read(reading, 65536)
+    assert text == b"a" * 900_000 + b"[900000 bytes that jobs printed are left out here]\nc\n"
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_share_by_the_second() -> None:
+    share = ConsoleShare(4711)
+    line = b"s" * 999 + b"\n"
+    assert share.part_of(line * 300, 10.0) == line * (A_SECOND // 1000)
+    assert share.due_at == 11.0
+    assert share.part_of(line, 10.5) == b"", "nothing is said with a gap before it"
+    told = b"[45000 bytes that process 4711 printed are left out here]\n"
+    assert share.part_of(line, 11.0) == told + line
+    assert share.due_at is None
+
+
+def test_a_line_too_long_to_wait_for_is_said_in_parts() -> None:
+    share = ConsoleShare(4711)
+    assert share.part_of(b"p" * 8000, 10.0) == b""
+    assert share.part_of(b"p" * 1000, 10.0) == b"p" * 9000 + b"\n"

@@ -1,0 +1,94 @@
+"""The calls that change what becomes of a job: cancel, pause, resume, retry."""
+
+from __future__ import annotations
+
+import falcon
+from pydantic import Field
+
+from runner.clock import iso
+from runner.job import Job, JsonDict
+from runner.manager import CancelPreview, JobManager
+from web.bodies import read_optional_object
+from web.faults import RequestBody, validated
+from web.jobs import checked_id
+from web.queries import read_flag, read_query
+from web.starts import ANONYMOUS, accepted
+
+CANCEL_FLAGS = ("force", "dryRun")
+
+
+class CancelBody(RequestBody):
+    """What may come with a cancel."""
+
+    reason: str | None = Field(None, max_length=500)
+
+
+class NoBody(RequestBody):
+    """Nothing may come with these calls."""
+
+
+class JobCancel:
+    def __init__(self, manager: JobManager) -> None:
+        self._manager = manager
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
+        """``?force=true``: straight to the kill. ``?dryRun=true``: what it would do, changing nothing."""
+        query = read_query(req, CANCEL_FLAGS)
+        force, dry_run = (read_flag(query, name) for name in CANCEL_FLAGS)
+        wanted = validated(CancelBody, read_optional_object(req))
+        if dry_run:
+            resp.media = _preview(self._manager.preview_cancel(checked_id(job_id), force=force))
+        else:
+            job = self._manager.cancel(checked_id(job_id), ANONYMOUS, wanted.reason, force=force)
+            resp.media = _done(job, "cancelled")
+
+
+class JobPause:
+    def __init__(self, manager: JobManager) -> None:
+        self._manager = manager
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
+        """``status`` stays running until the process has ended at its next checkpoint; then it is paused."""
+        _read_nothing(req)
+        resp.media = _done(self._manager.pause(checked_id(job_id), ANONYMOUS), "paused")
+
+
+class JobResume:
+    def __init__(self, manager: JobManager) -> None:
+        self._manager = manager
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
+        _read_nothing(req)
+        resp.media = _done(self._manager.resume(checked_id(job_id), ANONYMOUS), "resumed")
+
+
+class JobRetry:
+    def __init__(self, manager: JobManager) -> None:
+        self._manager = manager
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
+        """202: a new job goes on where this one stopped."""
+        _read_nothing(req)
+        retried = checked_id(job_id)
+        new_id = self._manager.retry(retried, ANONYMOUS)
+        accepted(resp, new_id)
+        resp.media = {"jobId": new_id, "message": "Job retried successfully", "status": "pending", "retryOf": retried}
+
+
+def _read_nothing(req: falcon.Request) -> None:
+    read_query(req, ())
+    validated(NoBody, read_optional_object(req))
+
+
+def _done(job: Job, verb: str) -> JsonDict:
+    return {"jobId": job.id, "message": f"Job {verb} successfully", "status": job.status.value}
+
+
+def _preview(preview: CancelPreview) -> JsonDict:
+    return {
+        "jobId": preview.job_id,
+        "wouldSignal": preview.would_signal,
+        "batchInHand": {"items": preview.in_hand},
+        "kept": {"processed": preview.kept},
+        "deadlineAt": iso(preview.deadline_at),
+    }
