@@ -113,7 +113,7 @@ def _end_of(job: JobContext, settings: Settings) -> JsonDict:
     is_run = job.run.mode != "settle"
     try:
         _perform(job, settings)
-        return {"ended": _completed(job) if is_run else "settled"}
+        return {"ended": _complete(job) if is_run else "settled"}
     except JobStopped:
         return {"ended": "stopped"}
     except RunSuperseded as error:
@@ -126,7 +126,7 @@ def _end_of(job: JobContext, settings: Settings) -> JsonDict:
         return {"ended": "failed"} | ({"error": _in_words(error)} if is_run else {})
 
 
-def _completed(job: JobContext) -> str:
+def _complete(job: JobContext) -> str:
     crashpoint("before_complete")
     has_ended = job.ledger.complete(job.state)
     crashpoint("after_complete")

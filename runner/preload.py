@@ -11,6 +11,7 @@ import os
 import signal
 import warnings
 
+import runner.child  # noqa: F401 - what each process would otherwise load for itself
 from runner.fork_server import PRELOAD_WORKFLOWS
 from runner.tree import become_subreaper
 from runner.warm import warm_up

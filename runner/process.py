@@ -35,6 +35,9 @@ _ours: set[int] = set()
 _dismissed: list[ProcessIdentity] = []
 """Who was told to end, and is watched by nobody."""
 
+_left_sessions: set[int] = set()
+"""Those of whoever was with them."""
+
 
 class JobProcess:
     """One ``multiprocessing.Process``, its abort flag and its control pipe. Given at most one job.
@@ -168,12 +171,13 @@ class JobProcess:
             self.control.send_bytes(b"null")
 
     def dismiss(self) -> None:
-        """Ends a process that has no job and is not watched: it exits when its control pipe closes."""
+        """Ends a process that is not watched any more: it exits when its control pipe closes, unless it has a job."""
         self.control.close()
         self.bell.close()
         self._output.close()
         self._post_mortem.close()
         _dismissed.append(self.identity)
+        _left_sessions.update(self._sessions)
         if self._held_by is not None:
             self._held_by.leave(self._place)
 
@@ -198,7 +202,11 @@ def also_ours(pid: int) -> None:
 
 
 def ours_no_more(pid: int) -> None:
-    """It is gone: an orphan may have its pid next."""
+    """It is gone, or about to be: an orphan may have its pid next."""
+    dying = identify(pid, Clock().boot_id)
+    if dying is not None:
+        _dismissed.append(dying)
+        return
     collect(ProcessIdentity(pid, -1, ""))
     _ours.discard(pid)
 
@@ -210,6 +218,7 @@ def _collect_dismissed() -> None:
             collect(process)
             _ours.discard(process.pid)
             _dismissed.remove(process)
+    collect_sessions(_left_sessions, but=_ours)
 
 
 def _leave_to_us(process: BaseProcess) -> None:

@@ -138,6 +138,8 @@ class Supervisor:
         has_ended = self._machine.wait_for_loop(_LAST_SECONDS)
         for run in self._all():
             run.process.tree(run.job_id).kill()
+            if has_ended:
+                run.process.dismiss()
         self._pool.close()
         self.live.close()
         self._machine.close()

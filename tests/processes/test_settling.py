@@ -15,7 +15,7 @@ import pytest
 from runner.errors import StoppingUnrecorded, StoreUnavailable
 from runner.stores.batches import BatchRows
 from tests.processes.conftest import Jobs
-from tests.processes.oracle import is_living
+from tests.processes.oracle import Lifeline, is_living
 from tests.processes.samples import effects_in
 from tests.waiting import wait_for
 
@@ -130,6 +130,27 @@ def test_a_cancel_that_cannot_be_written(
     assert job.cancellation is not None
     assert (job.status, job.epoch, job.cancellation.phase, job.error) == ("cancelled", 1, "stopped", None)
     wait_for(lambda: not (home / "cancels.journal").exists(), "the journal is empty again")
+
+
+def test_a_locked_database_holds_up_no_ladder(
+    open_jobs: Callable[..., Jobs], locked: Callable[[], Callable[[], None]], lifeline: Lifeline
+) -> None:
+    """The process is ended while the database is locked; that it is, is said when it can be written."""
+    jobs = open_jobs(grace_seconds=1.0, terminate_seconds=3.0)
+    job_id = jobs.start("heed", way="ignore", lifeline=lifeline.path)
+    pid = jobs.pid(job_id)
+    wait_for(lambda: lifeline.words(1), "it has begun")
+    jobs.manager.cancel(job_id, "me")
+    unlock = locked()
+    wait_for(lambda: not is_living(pid), "it is ended")
+    told = jobs.get(job_id).cancellation
+    assert told is not None
+    assert told.phase != "stopped"
+    unlock()
+    job = jobs.until_over(job_id)
+    assert job.cancellation is not None
+    assert job.cancellation.phase == "stopped"
+    assert {receipt["signal"] for receipt in job.cancellation.signals} == {"SIGTERM", "SIGKILL"}
 
 
 def test_an_unwritten_cancel_outlives_the_server(
