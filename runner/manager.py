@@ -164,7 +164,10 @@ class JobManager:
         return self._pauser.pause(job_id, by)
 
     def resume(self, job_id: str, by: str) -> Job:
-        """A paused job goes on from its place. Raises JobNotFound, NotForThatState, Draining."""
+        """A paused job goes on from its place. Raises JobNotFound, NotForThatState.
+
+        Going down, the server leaves it to its next start.
+        """
         job = self._pauser.resume(job_id, by)
         self._dispatcher.wake()
         return job

@@ -71,7 +71,7 @@ class JobList:
         if len(found) > limit:
             last = found[limit - 1]
             link_next(resp, "/admin/jobs", query, write_cursor(last.created_at, last.id))
-        resp.media = [on_wire(self._manager, job) for job in found[:limit]]
+        resp.media = [on_wire(self._manager, job, whole=False) for job in found[:limit]]
 
     def _lock_of(self, group_wa_id: str | None) -> str | None:
         """Raises GroupNotFound for a group nobody knows: it has no jobs, and that is not the same as all of them."""
@@ -99,8 +99,8 @@ def checked_id(job_id: str) -> str:
     return job_id
 
 
-def on_wire(manager: JobManager, job: Job) -> JsonDict:
-    return job_on_wire(job, manager.result(job), manager.clock.now_ms())
+def on_wire(manager: JobManager, job: Job, *, whole: bool = True) -> JsonDict:
+    return job_on_wire(job, manager.result(job), manager.clock.now_ms(), whole=whole)
 
 
 def _known_type(name: str | None) -> str | None:

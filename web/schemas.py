@@ -15,8 +15,11 @@ _LONG_ETA_STEP = 60
 _LIMITS = (StopReason.TIMEOUT, StopReason.MEMORY)
 
 
-def job_on_wire(job: Job, result: JsonDict | None, now_ms: int) -> JsonDict:
-    """The job; ``result`` as the manager puts it together, ``now_ms`` for what is left of the time."""
+def job_on_wire(job: Job, result: JsonDict | None, now_ms: int, *, whole: bool = True) -> JsonDict:
+    """The job; ``result`` as the manager puts it together, ``now_ms`` for what is left of the time.
+
+    whole: with stacks and lines of a post-mortem; a list of a thousand jobs has only its sentence.
+    """
     return _present(
         id=job.id,
         type=job.type,
@@ -37,7 +40,7 @@ def job_on_wire(job: Job, result: JsonDict | None, now_ms: int) -> JsonDict:
         maxMemoryMb=job.max_memory_mb,
         beyondLimit=job.stop_reason.value if job.stop_reason in _LIMITS else None,
         containment=job.containment,
-        postMortem=None if job.post_mortem is None else _with_times(job.post_mortem, "at"),
+        postMortem=_post_mortem(job.post_mortem, whole),
     )
 
 
@@ -81,6 +84,13 @@ def _cancellation(cancellation: Cancellation | None) -> JsonDict | None:
 
 def _waiting(waiting: JsonDict | None) -> JsonDict | None:
     return None if waiting is None else _with_times(waiting, "until")
+
+
+def _post_mortem(found: JsonDict | None, whole: bool) -> JsonDict | None:
+    if found is None:
+        return None
+    shown = found if whole else {name: found[name] for name in ("at", "summary") if name in found}
+    return _with_times(shown, "at")
 
 
 def _with_times(entry: Mapping[str, Any], *names: str) -> JsonDict:

@@ -87,3 +87,10 @@ def test_nothing_shown_acts_on_a_terminal() -> None:
     assert shown.isprintable()
     assert shown.endswith("é😀")
     assert visible("x" * 100, 10) == "x" * 10 + "…"
+
+
+def test_a_list_has_the_sentence_of_a_post_mortem_and_not_its_stacks() -> None:
+    dead = replace(JOB, post_mortem={"at": NOW, "summary": "in `sleep`", "stacks": [], "log": ["x"] * 200})
+    assert wire(dead)["postMortem"]["log"] == ["x"] * 200
+    shown = job_on_wire(dead, None, NOW, whole=False)["postMortem"]
+    assert shown == {"at": "2024-01-15T10:30:00.000Z", "summary": "in `sleep`"}
