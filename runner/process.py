@@ -7,6 +7,7 @@ import json
 import multiprocessing.process
 import os
 import signal
+from collections import deque
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
@@ -35,8 +36,8 @@ _ours: set[int] = set()
 _dismissed: list[ProcessIdentity] = []
 """Who was told to end, and is watched by nobody."""
 
-_left_sessions: set[int] = set()
-"""Those of whoever was with them."""
+_left_sessions: deque[int] = deque(maxlen=100)
+"""The last sessions of jobs whose fork server had died: who was exiting when his job was proved gone is dead later."""
 
 
 class JobProcess:
@@ -177,7 +178,7 @@ class JobProcess:
         self._output.close()
         self._post_mortem.close()
         _dismissed.append(self.identity)
-        _left_sessions.update(self._sessions)
+        _left_sessions.extend(self._sessions)
         if self._held_by is not None:
             self._held_by.leave(self._place)
 
@@ -189,6 +190,7 @@ class JobProcess:
         self._process.join(timeout=0)
         self._code, self._is_closed = self.exit_code(), True
         collect_sessions(self._sessions, but=_ours)
+        _left_sessions.extend(self._sessions)
         _ours.discard(self.identity.pid)
         if self._held_by is not None:
             self._held_by.leave(self._place)
@@ -218,7 +220,7 @@ def _collect_dismissed() -> None:
             collect(process)
             _ours.discard(process.pid)
             _dismissed.remove(process)
-    collect_sessions(_left_sessions, but=_ours)
+    collect_sessions(set(_left_sessions), but=_ours)
 
 
 def _leave_to_us(process: BaseProcess) -> None:

@@ -123,18 +123,21 @@ class LocalDispatcher:
         if not self._left:
             return
         undying = self._sweep(list(self._left.values()), 0.0)
-        for job in [job for job in self._left.values() if job.id not in undying]:
-            self._take_up(job)
-            del self._left[job.id]
-            self.wake()
+        for job in list(self._left.values()):
+            if job.id in undying:
+                self._leave(job, undying[job.id])
+            else:
+                self._take_up(job)
+                del self._left[job.id]
+                self.wake()
 
     def _leave(self, job: Job, survivors: Iterable[ProcessIdentity]) -> None:
-        """Somebody of it would not die: it keeps lock and slot, and says so, until he is seen gone."""
+        """Somebody of it would not die: it keeps lock and slot until he is seen gone, and a cancel says so."""
         self._left[job.id] = job
         named = [{"pid": survivor.pid, "name": name_of(survivor.pid)} for survivor in survivors]
         with self._store.write() as tx:
-            CancelRows(tx).record_stop(job.id, [*(job.cancellation.signals if job.cancellation else ())], named)
-            CancelRows(tx).advance(job.id, Phase.UNCONFIRMED)
+            if CancelRows(tx).advance(job.id, Phase.UNCONFIRMED):  # of one cancelled by now, and not told before
+                CancelRows(tx).record_survivors(job.id, named)
 
     def _take_up(self, job: Job) -> None:
         """What a dead server was doing goes on, or is brought to its end. It has a slot."""

@@ -74,6 +74,10 @@ class CancelRows:
         if change_job(self._tx, job_id, OF_EPOCH, *_NOT_PROVED, given=given, containment=containment, **stopped):
             add_event(self._tx, job_id, "stopped", {"containment": containment})
 
+    def record_survivors(self, job_id: str, survivors: list[JsonDict]) -> None:
+        """Who was still there when last looked at."""
+        change_job(self._tx, job_id, survivors=survivors or None)
+
     def record_stop(self, job_id: str, signals: list[JsonDict], survivors: list[JsonDict]) -> None:
         """The signals sent so far, and who was still there when last looked at."""
         change_job(self._tx, job_id, signals=signals, survivors=survivors or None)

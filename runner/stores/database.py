@@ -118,7 +118,7 @@ def _engine(url: str, pooled: bool) -> Engine:
         options: dict[str, Any] = {"pool_size": 16, "max_overflow": 16} if pooled else {"poolclass": NullPool}
         return create_engine(url, json_serializer=_strict_json, **options)
     if pooled:
-        return _sqlite_engine(url, pool_size=20, max_overflow=60)
+        return _sqlite_engine(url, pool_size=20, max_overflow=60, pool_use_lifo=True)  # the one last used is warm
     return _engine_of_jobs(str(sqlite_path(url) or ":memory:"))
 
 
@@ -165,9 +165,14 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    """Past SQLAlchemy, which takes as long for a BEGIN as for a query."""
     options = connection.get_execution_options()
-    patience = options.get("patience", LOCK_SECONDS)
-    if connection.info.get("patience", LOCK_SECONDS) != patience:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(patience * 1000)}")
-        connection.info["patience"] = patience
-    connection.exec_driver_sql(options.get("begin", "BEGIN"))
+    patience, begin = options.get("patience", LOCK_SECONDS), options.get("begin", "BEGIN")
+    database: Any = connection.connection.dbapi_connection
+    try:
+        if connection.info.get("patience", LOCK_SECONDS) != patience:
+            database.execute(f"PRAGMA busy_timeout={int(patience * 1000)}").close()
+            connection.info["patience"] = patience
+        database.execute(begin).close()
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(begin, None, error, sqlite3.Error, dialect=connection.dialect) from error

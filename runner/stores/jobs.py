@@ -21,6 +21,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from runner.errors import JobNotFound
 from runner.job import (
@@ -176,11 +177,35 @@ def change_job(
     A statement is made once for each set of conditions, names and expressions, since making it takes longer than
     running it. So conditions and expressions are best constants, with ``bindparam`` for what varies (``given``).
     """
+    return tx.connection.execute(*_change_of(job_id, conditions, given, values)).rowcount == 1
+
+
+def changed_job(
+    tx: Transaction, job_id: str | None, *conditions: ColumnElement[bool], given: Any = None, **values: Any
+) -> Job | None:
+    """As ``change_job``; the job as it stands now, None where nothing was changed. What it waits for is not told.
+
+    ``job_id`` None: the conditions say which row.
+    """
+    statement, parameters = _change_of(job_id, conditions, given, values)
+    row = tx.connection.execute(_returning(statement), parameters).first()
+    return None if row is None else _job(row)
+
+
+def _change_of(
+    job_id: str | None, conditions: tuple[ColumnElement[bool], ...], given: Any, values: JsonDict
+) -> tuple[Update, JsonDict]:
     computed = tuple((name, value) for name, value in values.items() if isinstance(value, ClauseElement))
     plain = {name: value for name, value in values.items() if not isinstance(value, ClauseElement)}
-    statement = _change(conditions, tuple(plain), computed)
-    parameters = {f"new_{name}": value for name, value in plain.items()} | {"changed_id": job_id} | (given or {})
-    return tx.connection.execute(statement, parameters).rowcount == 1
+    parameters = {f"new_{name}": value for name, value in plain.items()} | (given or {})
+    if job_id is not None:
+        conditions, parameters["changed_id"] = (_THIS, *conditions), job_id
+    return _change(conditions, tuple(plain), computed), parameters
+
+
+@lru_cache(maxsize=256)
+def _returning(statement: Update) -> ReturningUpdate[Any]:
+    return statement.returning(jobs)
 
 
 @lru_cache(maxsize=256)
@@ -188,10 +213,10 @@ def _change(
     conditions: tuple[ColumnElement[bool], ...], plain: tuple[str, ...], computed: tuple[tuple[str, Any], ...]
 ) -> Update:
     values = {name: bindparam(f"new_{name}", type_=jobs.c[name].type) for name in plain} | dict(computed)
-    mine = (jobs.c.id == bindparam("changed_id"), *conditions)
-    return update(jobs).where(*mine).values(revision=jobs.c.revision + 1, **values)
+    return update(jobs).where(*conditions).values(revision=jobs.c.revision + 1, **values)
 
 
+_THIS = jobs.c.id == bindparam("changed_id")
 IS_LIVE: ColumnElement[bool] = jobs.c.status.in_(sorted(LIVE))
 IS_GOING: ColumnElement[bool] = jobs.c.status.in_([JobStatus.PENDING, JobStatus.RUNNING])
 """It has not ended and is not paused: a run may give it an end."""

@@ -141,6 +141,11 @@ class Deeds:
         server.kill()
         self._start_server_again([0.0001, 0.01, 0.5, 20.0])
 
+    def freeze_server(self) -> None:
+        seconds = self.chance.choice([0.5, 6.0, 25.0])
+        self.world.servers[-1].freeze(seconds)
+        self.places["freeze server", f"for {seconds} s"] += 1
+
     def drain(self) -> None:
         """SIGTERM; and perhaps the end comes before it is through."""
         server = self.world.server

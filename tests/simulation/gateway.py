@@ -34,7 +34,9 @@ class Effect:
 
 @dataclass
 class Outside:
-    """All groups as they really are. ``faults``: how often something goes wrong. ``began``: told of each call."""
+    """All groups as they really are. ``faults``: how often something goes wrong. ``began``, ``acted``: told of each
+    call and of each effect.
+    """
 
     turns: Turns
     chance: random.Random
@@ -42,6 +44,7 @@ class Outside:
     slowness: float = 0.1
     log: list[Effect] = field(default_factory=list)
     began: Callable[[SimProcess, Sequence[str]], None] = lambda _process, _ids: None
+    acted: Callable[[Effect], None] = lambda _effect: None
     groups: dict[str, set[str]] = field(
         default_factory=lambda: {
             wa_id: {lid(number, one) for one in range(QUEUED + KEPT)} for number, wa_id in enumerate(GROUPS)
@@ -61,8 +64,10 @@ class Outside:
         assert process.run is not None
         gone = tuple(one for one in ids if one in self.groups[wa_id])
         self.groups[wa_id] -= set(gone)
-        self.log.append(Effect(process.run.job_id, process.run.epoch, self.turns.steps, tuple(ids), gone))
+        effect = Effect(process.run.job_id, process.run.epoch, self.turns.steps, tuple(ids), gone)
+        self.log.append(effect)
         self.turns.say(f"effect on {len(gone)}", "gateway")
+        self.acted(effect)
 
 
 class SimGateway:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner.job import LIVE, TRANSITIONS, JobStatus, Phase
-from tests.simulation.rows import JOBS, Row, how_far, status_by
+from tests.simulation.rows import JOBS, Row, how_far, last_wish, status_by
 
 if TYPE_CHECKING:
-    from tests.simulation.gateway import Outside
+    from tests.simulation.gateway import Effect, Outside
     from tests.simulation.machine import Hardware
     from tests.simulation.process import SimProcess
     from tests.simulation.turns import Turns
@@ -52,14 +52,13 @@ class Oracle:
     deleted: set[str] = field(default_factory=set)
     proved_at_epoch: dict[str, int] = field(default_factory=dict)
     _last_event: int = 0
-    _effects_seen: int = 0
     _acted_on: Counter[str] = field(default_factory=Counter)
     _late_calls: Counter[tuple[str, int]] = field(default_factory=Counter)
     _late_batches: Counter[tuple[str, int]] = field(default_factory=Counter)
     _calm_since: float = math.inf
 
     def __post_init__(self) -> None:
-        self.outside.began = self.call_begins
+        self.outside.began, self.outside.acted = self.call_begins, self.acted
 
     def found(self, invariant: str, detail: str) -> None:
         self.turns.say(f"VIOLATED: {invariant}: {detail}", "oracle")
@@ -87,7 +86,6 @@ class Oracle:
         self._look_at_events()
         self._look_at_locks()
         self._look_at_processes()
-        self._look_at_effects()
         if missing := self.accepted - self.rows.keys() - self.deleted:
             self.found("an accepted start is present", str(missing))
 
@@ -125,6 +123,10 @@ class Oracle:
                 if self._late_batches[key[0], epoch] > 1:
                     self.found("only the batch in hand after a stop", f"{key[0]}: batch {key[1]}")
 
+        for job_id, count in Counter(key[0] for key, batch in self.batches.items() if batch[1] == "open").items():
+            if count > 1:
+                self.found("at most one batch is unknown", f"{job_id}: {count}")
+
     def _was_told(self, job_id: str) -> bool:
         """A cancel of it was answered, or the flag of its process is raised."""
         mine = (one for one in self.hardware.processes if one.run is not None and one.run.job_id == job_id)
@@ -143,6 +145,8 @@ class Oracle:
             self._last_event = rowid
             self.turns.say(f"{job_id[-4:]}: {kind}", "event")
             kinds = self.events.setdefault(job_id, [])
+            if kind == "paused" and status_by(kinds) == "running" and last_wish(kinds) == "resumed":
+                self.found("a resume is never lost", job_id)
             kinds.append(kind)
             if seq != len(kinds):
                 self.found("status and event log agree", f"{job_id}: event {seq} is its {len(kinds)}th")
@@ -155,6 +159,9 @@ class Oracle:
         for key, count in held.items():
             if count > 1:
                 self.found("one job a lock", f"{count} jobs hold {key}")
+        for row in self.rows.values():
+            if row.is_claimed and row.retry_of in self.rows and self.rows[row.retry_of].is_claimed:
+                self.found("a retry waits until the other is over", row.id)
 
     def _look_at_processes(self) -> None:
         for process in self.hardware.processes:
@@ -168,14 +175,6 @@ class Oracle:
             elif process.run.mode != "settle" and self.proved_at_epoch.get(row.id, -1) >= process.run.epoch:
                 self.found("stopped means that no process lives", f"{row.id}: {process.identity.pid} lives")
 
-    def _look_at_effects(self) -> None:
-        for effect in self.outside.log[self._effects_seen :]:
-            for one in effect.ids:
-                self._acted_on[one] += one in effect.gone or self._acted_on[one] > 0
-                if self._acted_on[one] > 1:
-                    self.found("nobody is acted on twice", f"{one} by {effect.job_id}")
-        self._effects_seen = len(self.outside.log)
-
     # -- at every call ---------------------------------------------------------------------------------------
 
     def call_begins(self, process: SimProcess, ids: Sequence[str]) -> None:
@@ -184,15 +183,26 @@ class Oracle:
         row = self.rows[job_id]
         if json.loads(row.config).get("dryRun"):
             self.found("a dry run changes nothing", job_id)
-        intended = {found for (found,) in self.connection.execute(_OPEN_IDS, (job_id,))}
-        if not set(ids) <= intended:
-            self.found("no call without an intent", f"{job_id}: {sorted(set(ids) - intended)}")
+        if missing := set(ids) - self._intended(job_id):
+            self.found("no call without an intent", f"{job_id}: {sorted(missing)}")
         if process.run.epoch != row.epoch or process.run.mode == "settle":
             self.found("only the current run calls", f"{job_id}: run {process.run.epoch} of {row.epoch}")
         if row.is_stopping:
             self._late_calls[job_id, row.epoch] += 1
             if self._late_calls[job_id, row.epoch] > 1:
                 self.found("only the batch in hand after a stop", f"{job_id}: {row.stop_reason or row.status}")
+
+    def acted(self, effect: Effect) -> None:
+        """So all that was done is either booked or stands in the one open batch of its job."""
+        if missing := set(effect.ids) - self._intended(effect.job_id):
+            self.found("nothing is settled before its effect", f"{effect.job_id}: {sorted(missing)}")
+        for one in effect.ids:
+            self._acted_on[one] += one in effect.gone or self._acted_on[one] > 0
+            if self._acted_on[one] > 1:
+                self.found("nobody is acted on twice", f"{one} by {effect.job_id}")
+
+    def _intended(self, job_id: str) -> set[str]:
+        return {found for (found,) in self.connection.execute(_OPEN_IDS, (job_id,))}
 
     # -- when all has come to rest ---------------------------------------------------------------------------
 
@@ -206,6 +216,8 @@ class Oracle:
         for row in self.rows.values():
             if (row.status in LIVE and row.status != "paused") or row.is_claimed:
                 self.found("whoever is left alone ends", f"{row}")
+            if last_wish(self.events[row.id]) == "pausing" and not row.is_over:
+                self.found("a pause is never lost", f"{row.id} is {row.status}")
             if row.id in self.cancelled and row.status != "cancelled":
                 self.found("a cancel is never lost", f"{row.id} is {row.status}")
             if row.id in self.journalled and row.status not in ("cancelled", "completed"):

@@ -32,7 +32,7 @@ RUNS = Scene(
     {
         **{"start": 2, "cancel": 3, "pause": 3, "resume": 3, "retry": 2, "lose_store": 2},
         **{"kill_child": 3, "terminate_child": 1, "freeze_child": 2, "kill_server": 2, "drain": 1, "reboot": 1},
-        **{"delete": 1, "starve": 1, "shift_clock": 1},
+        **{"delete": 1, "starve": 1, "shift_clock": 1, "freeze_server": 1},
     }
 )
 CANCELS = Scene({"cancel": 1}, deeds=3, jobs=3)

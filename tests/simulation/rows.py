@@ -69,3 +69,8 @@ def status_by(kinds: Sequence[str]) -> str | None:
         elif kind == "resumed" and status == "paused":
             status = "pending"
     return status
+
+
+def last_wish(kinds: Sequence[str]) -> str | None:
+    """What the event log says last of pausing."""
+    return next((kind for kind in reversed(kinds) if kind in ("pausing", "paused", "resumed")), None)

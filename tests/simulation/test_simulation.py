@@ -41,10 +41,10 @@ def places(request: pytest.FixtureRequest) -> Iterator[Places]:
     """Where the deeds of all runs fell, printed at the end."""
     found: Places = Counter()
     yield found
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    if reporter is not None and found:
-        lines = [f"{deed:>18} {place:<28} {count:6d}" for (deed, place), count in sorted(found.items())]
-        reporter.write_line("\n\nwhere it fell\n" + "\n".join(lines))
+    if found:
+        lines = [f"{deed:>18}  {place:<28}{count:7d}" for (deed, place), count in sorted(found.items())]
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print("\n\nwhere it fell\n" + "\n".join(lines))
 
 
 def seeds(count: int, first: int = 0) -> Iterator[int]:

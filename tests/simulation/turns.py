@@ -184,8 +184,12 @@ class Turns:
         self._give(following)
         if me is not self.director:
             me.turn.acquire()
-        elif not me.turn.acquire(timeout=_STUCK_SECONDS):
-            raise SimulationStuck(f"{self.current.name} has not given its turn away")
+            return
+        steps = -1
+        while not me.turn.acquire(timeout=_STUCK_SECONDS):
+            if steps == self.steps:
+                raise SimulationStuck(f"{self.current.name} does not give its turn away")
+            steps = self.steps
 
     def _give(self, following: Actor) -> None:
         self.current = following

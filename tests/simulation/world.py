@@ -33,6 +33,7 @@ class Server:
     def __init__(self, world: World, number: int) -> None:
         self._world, self.number = world, number
         self.is_up = self.is_dead = False
+        self._frozen_until = 0.0
         self.actors: list[Actor] = []
         self.asking: list[Actor] = []
         turns = world.turns
@@ -73,6 +74,19 @@ class Server:
         self._world.hardware.server_died(self.number)
         self._world.oracle.disturbed(math.inf)
 
+    def freeze(self, seconds: float) -> None:
+        """SIGSTOP: none of its threads has a turn for so long; its leases run out meanwhile."""
+        turns = self._world.turns
+        self._frozen_until = max(self._frozen_until, turns.now + seconds)
+        self._freeze_actors(True)
+        turns.after(seconds, lambda: self._freeze_actors(False))
+        self._world.oracle.disturbed(seconds + 1.0)
+
+    def _freeze_actors(self, frozen: bool) -> None:
+        if frozen or self._world.turns.now >= self._frozen_until:
+            for actor in self.actors:
+                actor.frozen = frozen
+
     def drain(self) -> None:
         """SIGTERM: as ``web.__main__`` does it."""
         self._act("drain", self._drain)
@@ -108,6 +122,7 @@ class Server:
 
     def _act(self, name: str, act: Callable[[], object]) -> Actor:
         actor = self._world.turns.spawn(f"{name} {self.number}", act)
+        actor.frozen = self._world.turns.now < self._frozen_until
         self.actors.append(actor)
         return actor
 
