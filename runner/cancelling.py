@@ -19,6 +19,8 @@ from runner.stores.jobs import JobRows
 from runner.workflow import grace_of
 
 log = logging.getLogger(__name__)
+_CANCEL_SECONDS = 1.0
+"""So long a cancel waits for a locked database; then the job is stopped, and the cancel kept in the journal."""
 
 
 class Stop(Protocol):
@@ -43,28 +45,29 @@ class Canceller:
         job_here: Callable[[str], Job | None],
     ) -> None:
         self._store, self._hasty = stores
+        self._brief = self._store.hasty(_CANCEL_SECONDS)
         self._settings, self._clock, self._stop, self._job_here = settings, clock, stop, job_here
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._journal = CancelJournal(settings.home / "cancels.journal")
 
     def cancel(self, job_id: str, by: str, reason: str | None, *, force: bool = False) -> Job:
         """Raises JobNotFound, JobFinished, StoppingUnrecorded. force: also of a job that is being cancelled already."""
-        job = self._find(job_id)
-        if job.status is JobStatus.CANCELLED and not (force and job.is_claimed):
+        job = self._job_here(job_id) or self._find(job_id)  # of one with a run here all that is asked now is known
+        if _is_done(job, force):
             return job
-        if not job.is_live and job.status is not JobStatus.CANCELLED:
-            raise JobFinished(job.status)
         grace = 0.0 if force else grace_of(job, self._settings)
         stop_ms = self._stop_ms(grace, force)
         try:
-            with self._store.write() as tx:
+            with self._brief.write() as tx:
                 accepted = CancelRows(tx).request(job_id, by, reason, stop_ms)
                 if force and not accepted:
                     CancelRows(tx).force(job_id, stop_ms)
-                job = JobRows(tx).get(job_id)
+                job = accepted or JobRows(tx).get(job_id)
                 crashpoint("before_cancel_commit")
             crashpoint("after_cancel_commit")
         except StoreUnavailable as error:
+            if _is_done(job := self._find(job_id), force):
+                return job
             cancel = JournalledCancel(job_id, by, reason, stop_ms, self._clock.now_ms())
             raise self._unrecorded(cancel, grace, force) from error
         if job.status is not JobStatus.CANCELLED:
@@ -93,6 +96,7 @@ class Canceller:
 
     def _unrecorded(self, cancel: JournalledCancel, grace: float, force: bool) -> StoppingUnrecorded:
         kept = self._journal.add(cancel)
+        crashpoint("after_journal_add")
         self._stop(cancel.job_id, grace, force=force)
         return StoppingUnrecorded(kept)
 
@@ -104,8 +108,16 @@ class Canceller:
         with self._hasty.write() as tx:
             for cancel in pending:
                 self._record(tx, cancel)
+        crashpoint("after_journal_recorded")
         self._journal.recorded(pending)
 
     def _record(self, tx: Transaction, cancel: JournalledCancel) -> None:
         if CancelRows(tx).request(cancel.job_id, cancel.by, cancel.reason, cancel.stop_ms):
             log.warning("A cancel of %s is recorded late", cancel.job_id)
+
+
+def _is_done(job: Job, force: bool) -> bool:
+    """Whether a cancel would change nothing any more. Raises JobFinished for a job that has ended otherwise."""
+    if not job.is_live and job.status is not JobStatus.CANCELLED:
+        raise JobFinished(job.status)
+    return job.status is JobStatus.CANCELLED and not (force and job.is_claimed)

@@ -99,9 +99,15 @@ class Cgroup:
 
     def _write(self, name: str, value: str) -> bool:
         try:
-            (self._folder / name).write_text(value)
+            descriptor = os.open(f"{self.path}/{name}", os.O_WRONLY)
         except OSError:
             return False
+        try:
+            os.write(descriptor, value.encode())
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
         return True
 
 

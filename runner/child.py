@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from runner.abort import AbortFlag
@@ -38,6 +39,9 @@ log = logging.getLogger(__name__)
 _LONGEST_ERROR = 2000
 _PASSES = 1000
 PRELOADED = "runner.preload"
+_MADE_UP = json.dumps(
+    {"run": vars(Run("", "", "run", 1, 1, None, {}, {})), "settings": Settings.model_construct(home=Path()).for_job()}
+)
 
 
 def main(control: Connection, flag: AbortFlag, shared: Any, place: Place, outlets: Outlets) -> None:
@@ -45,6 +49,7 @@ def main(control: Connection, flag: AbortFlag, shared: Any, place: Place, outlet
     held = _first_lines(place, outlets)
     try:
         with contextlib.suppress(OSError):  # the server is gone, and nobody is left to be told
+            _rehearse(control, flag, shared)
             _say(control, {"ready": PRELOADED in sys.modules, "held": held})
             handed = _receive(control)
             if handed is not None:
@@ -99,11 +104,30 @@ def _work(handed: JsonDict, control: Connection, flag: AbortFlag, shared: Any) -
     run, settings, clock = Run(**handed["run"]), Settings.from_job(handed["settings"]), Clock()
     os.environ[MARK] = run.job_id
     _say(control, {"ack": clock.now_ms()})
+    job = _job_of(run, settings, clock, control, flag, shared)
+    _say(control, _end_of(job, settings))
+
+
+def _job_of(
+    run: Run, settings: Settings, clock: Clock, control: Connection, flag: AbortFlag, shared: Any
+) -> JobContext:
     ledger = Ledger(open_job_store(settings, clock), clock, run.job_id, run.epoch, run.lock_key)
     live = LiveLine(shared, run.job_id)
     seen = _once(lambda: _say(control, {"seen": clock.now_ms()}))
-    job = JobContext(run, ledger, flag, settings, show=live.show, on_seen=seen)
-    _say(control, _end_of(job, settings))
+    return JobContext(run, ledger, flag, settings, show=live.show, on_seen=seen)
+
+
+def _rehearse(control: Connection, flag: AbortFlag, shared: Any) -> None:
+    """Goes the way of a job up to its first line, with one that is made up, while nobody waits for it: each page that
+    is written to for the first time since the fork costs time, and there are hundreds.
+    """
+    handed = json.loads(_MADE_UP)
+    run, settings, clock = Run(**handed["run"]), Settings.from_job(handed["settings"]), Clock()
+    job = _job_of(run, settings, clock, control, flag, shared)
+    flag.is_set()
+    find_workflow(run.type)
+    job.state.progress.as_json()
+    JobConfig.from_wire(run.config)
 
 
 def _end_of(job: JobContext, settings: Settings) -> JsonDict:

@@ -37,6 +37,8 @@ _IN_SERVER = {
     "before_cancel_commit": "A cancel is written and not committed.",
     "after_cancel_commit": "A cancel is on disk, and the flag is not raised.",
     "after_flag": "A cancel's flag is raised, and its client has not been told.",
+    "after_journal_add": "A cancel that the store could not take is in the journal, and the flag is not raised.",
+    "after_journal_recorded": "A journalled cancel is in the store; the journal still has it.",
     "after_terminate": "SIGTERM was sent to a tree, and no receipt of it is written.",
     "after_kill": "SIGKILL was sent to a tree, and nothing is proved.",
     "before_conclude_commit": "What follows from a run's end is written and not committed.",

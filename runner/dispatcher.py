@@ -24,4 +24,7 @@ class Dispatcher(Protocol):
         """Takes up what ``recover`` had to leave, as soon as it can. Called now and then by the supervisor's loop."""
 
     def wake(self) -> None:
-        """A job waits, or a lock has become free."""
+        """A job waits that did not before."""
+
+    def look(self) -> None:
+        """A slot or a lock has become free, for whoever waits already. Seen by the loop when it next wakes."""

@@ -7,7 +7,7 @@ RunnerError
 │   ├── JobFinished          the job has ended (and was not cancelled)
 │   ├── JobLive              the job has not ended yet
 │   ├── NotForThatState      the job cannot be paused, resumed or retried as it stands
-│   ├── RetryLive            a retry of the job has not ended yet
+│   ├── RetriedAlready       another job has gone on where this one stopped
 │   ├── LockBusy             another live job holds the lock, and the caller would not wait
 │   └── UnmatchedAuthors     an import left authors that could not be matched to members
 ├── KeyReused                an idempotency key came back with another body    (422)
@@ -92,9 +92,9 @@ class NotForThatState(Conflict):
         super().__init__(f"Job cannot be {verb}: it is {state}")
 
 
-class RetryLive(Conflict):
+class RetriedAlready(Conflict):
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"A retry of this job is under way already: {job_id}")
+        super().__init__(f"This job was retried already, as {job_id}; retry that one when it has ended")
         self.job_id = job_id
 
 

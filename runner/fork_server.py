@@ -58,7 +58,7 @@ def start_born(process: BaseProcess, boot_id: str) -> ProcessIdentity | None:
     _ensure_running()
     process.start()
     pid = fork_server_pid()
-    return identify(pid, boot_id) if pid else None
+    return (identify(pid, boot_id) or ProcessIdentity(pid, -1, boot_id)) if pid else None
 
 
 def fork_server_pid() -> int | None:

@@ -191,9 +191,15 @@ class Job:
 
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
-_RANDOM_LENGTH = 13  # 36**13 > 2**67
+_DRAWN_AT_ONCE = tuple((length, range(len(_ALPHABET) ** length)) for length in (5, 4, 4))  # 36**13 > 2**67
 
 
 def new_job_id(now_ms: int) -> str:
     """``job_<13-digit ms>_<67 random bits>``; opaque to clients."""
-    return f"job_{now_ms:013d}_" + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))
+    drawn = ""
+    for length, numbers in _DRAWN_AT_ONCE:
+        left = secrets.choice(numbers)
+        for _ in range(length):
+            left, digit = divmod(left, len(_ALPHABET))
+            drawn += _ALPHABET[digit]
+    return f"job_{now_ms:013d}_{drawn}"

@@ -27,9 +27,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Slot:
-    """A place to run one job in, and the process that will, if one stood ready."""
+    """A place to run one job in, and the process that will, if one stood ready. ``job_id``: once it is expected."""
 
     process: JobProcess | None = None
+    job_id: str | None = None
 
 
 @dataclass(eq=False)
@@ -54,6 +55,7 @@ class Launcher:
         self._for_job: JsonDict = settings.for_job()
         self._slots = 0
         self._waiting: deque[Launch] = deque()
+        self._expected: dict[str, bool] = {}  # whether it was to be stopped before it was launched
         self.lock = threading.RLock()
         self.running: dict[str, Running] = {}
         self.fresh: deque[Running] = deque()
@@ -72,9 +74,18 @@ class Launcher:
             self._slots += 1
         return Slot(self._pool.take())
 
+    def expect(self, slot: Slot, job_id: str) -> None:
+        """The job is being claimed for this slot and its process. Called in the claim's transaction: from its commit
+        on, whoever stops the job is heard, and its row need not be read once more before it is launched.
+        """
+        slot.job_id = job_id
+        with self.lock:
+            self._expected[job_id] = False
+
     def give_back(self, slot: Slot) -> None:
         """A slot that was not used after all."""
         self.free_slot()
+        self._forget(slot.job_id)
         if slot.process is not None:
             self._pool.put_back(slot.process)
 
@@ -95,8 +106,14 @@ class Launcher:
         if process is not None:
             self._bind_and_send(item, process)
         else:
+            self._forget(job.id)
             self._waiting.append(item)
             self._wake()
+
+    def _forget(self, job_id: str | None) -> bool | None:
+        """Expects it no longer; whether it was to be stopped, None for one that was not expected."""
+        with self.lock:
+            return self._expected.pop(job_id, None) if job_id is not None else None
 
     def launch_waiting(self) -> None:
         """Launches what is due and has a process now. Called by the loop. What waits when no more runs are begun
@@ -117,7 +134,11 @@ class Launcher:
                 self._bind_and_send(item, process)
 
     def hurry(self, job_id: str) -> None:
-        """The job is to be stopped: a launch that waits for a process is withdrawn, a settling waits no longer."""
+        """The job is to be stopped: a launch that waits for a process is withdrawn, a settling waits no longer. Called
+        under ``lock``, for a job that has no process here.
+        """
+        if job_id in self._expected:
+            self._expected[job_id] = True
         for item in tuple(self._waiting):
             if item.job.id != job_id:
                 continue
@@ -138,14 +159,18 @@ class Launcher:
         return sum(item.not_before <= now for item in tuple(self._waiting))
 
     def _bind_and_send(self, item: Launch, process: JobProcess) -> None:
-        """Binds the process, reads the row once more, then sends: a cancel finds either the row or the process."""
+        """Binds the process, looks once more whether the job is stopped, then sends: a cancel finds either that it is
+        expected, or the row, or the process.
+        """
         run = Running(item.job, item.mode, process, self._clock)
         with self.lock:
             self.running[run.job_id] = run
-            may_begin = not self.closed
+            is_stopped = self._forget(run.job_id)
+            may_begin = not (self.closed or is_stopped)
         self.fresh.append(run)
         crashpoint("before_bind")
-        if not (may_begin and self._bound(item, process) and self._handed_over(item, process)):
+        is_bound = is_stopped is not None  # its claim has named the process
+        if not (may_begin and (is_bound or self._bound(item, process)) and self._handed_over(item, process)):
             run.send_away()
         self._wake()
 
@@ -159,15 +184,14 @@ class Launcher:
         return True
 
     def _bound(self, item: Launch, process: JobProcess) -> bool:
-        """Writes down which process has the run, where its claim did not; and whether the run may still begin.
+        """Writes down which process has the run, since its claim did not; and whether the run may still begin.
 
         A store that does not answer means no: the process goes, and another has the job when the store is back.
         """
         job = item.job
         try:
-            with self._store.read() if item.process is process else self._store.write() as tx:
-                if item.process is not process:
-                    RunRows(tx).bind(job.id, job.epoch, process.identity)
+            with self._store.write() as tx:
+                RunRows(tx).bind(job.id, job.epoch, process.identity)
                 now = JobRows(tx).get(job.id, archived=True)
         except StoreUnavailable as error:
             log.warning("%s", error)

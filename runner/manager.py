@@ -146,7 +146,7 @@ class JobManager:
         not write that down yet.
         """
         job = self._canceller.cancel(job_id, by, reason, force=force)
-        self._dispatcher.wake()
+        self._dispatcher.look()
         return job
 
     def preview_cancel(self, job_id: str, *, force: bool = False) -> CancelPreview:
@@ -175,7 +175,7 @@ class JobManager:
     def retry(self, job_id: str, by: str) -> str:
         """Starts a new job that goes on where this one stopped; returns its id.
 
-        Raises Draining, TooManyJobs, JobNotFound, JobLive, RetryLive, NotForThatState, and what ``admit`` finds.
+        Raises Draining, TooManyJobs, JobNotFound, JobLive, RetriedAlready, NotForThatState, and what ``admit`` finds.
         """
         if self.draining:
             raise Draining
@@ -259,7 +259,10 @@ class JobManager:
                 RunRows(tx).renew_leases(self.node)
 
     def _run_ended(self, conclusion: Conclusion) -> None:
-        self._dispatcher.wake()
+        if conclusion.next is Next.PUT_BACK:
+            self._dispatcher.wake()
+        else:
+            self._dispatcher.look()
         job = conclusion.job
         if conclusion.next is not Next.RELEASED:
             return

@@ -9,6 +9,7 @@ import contextlib
 import gc
 import os
 import signal
+import sys
 import warnings
 
 import runner.child  # noqa: F401 - what each process would otherwise load for itself
@@ -16,6 +17,29 @@ from runner.fork_server import PRELOAD_WORKFLOWS
 from runner.tree import become_subreaper
 from runner.warm import warm_up
 from runner.workflow import load_workflows
+
+_POOL_BYTES, _STEP_BYTES, _LARGEST_BYTES = 16_384, 16, 512
+_MOST_FILLING_BYTES = 250_000
+
+
+def fill_gaps() -> list[bytes]:
+    """What takes up the room that Python's allocator has free between all that is loaded, to be kept for ever.
+
+    What a job makes lies together then. Else it lies on hundreds of pages of what is shared, and each of them is copied
+    for it: half a megabyte a job. Ends, for each size, once what it gets lies in one row for a whole pool.
+    """
+    empty = sys.getsizeof(b"")
+    filling: list[bytes] = []
+    for size in range(_LARGEST_BYTES, empty, -_STEP_BYTES):
+        in_a_row = last = 0
+        for _ in range(_MOST_FILLING_BYTES // size):
+            filling.append(bytes(size - empty))
+            in_a_row = in_a_row + 1 if id(filling[-1]) == last + size else 0
+            last = id(filling[-1])
+            if in_a_row >= _POOL_BYTES // size - 2:
+                break
+    return filling
+
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a fork server that is started anew has those of a thread
@@ -26,4 +50,5 @@ with contextlib.suppress(Exception):
 with contextlib.suppress(Exception):
     warm_up()
 gc.collect()
+_filling = fill_gaps()
 gc.freeze()  # else the first collection in each child copies every page it touches: 3 MB becomes 23

@@ -6,6 +6,7 @@ By ``/proc`` on Linux, by psutil elsewhere. Each answers for a process that is g
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,9 @@ import psutil
 
 PROC = Path("/proc")
 ON_LINUX = sys.platform.startswith("linux")
+_MOST_READ = 65_536
 _DEAD = frozenset("ZXx")
+_LOOKS = 50
 
 
 class Stat(NamedTuple):
@@ -24,20 +27,36 @@ class Stat(NamedTuple):
     state: str
     parent: int
     session: int
+    threads: int
     ticks: int
 
     @property
     def is_dead(self) -> bool:
-        return self.state in _DEAD
+        """It is a zombie as soon as its first thread has ended; while another is still ending, its children are its."""
+        return self.state in _DEAD and self.threads <= 1
 
 
 def stat_of(pid: int) -> Stat | None:
     """Linux only; None for nobody."""
     try:
-        after_name = (PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+        after_name = _read(pid, "stat").rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return Stat(after_name[0].decode(), int(after_name[1]), int(after_name[3]), int(after_name[19]))
+    return Stat(
+        after_name[0].decode(), int(after_name[1]), int(after_name[3]), int(after_name[17]), int(after_name[19])
+    )
+
+
+def _read(pid: int, name: str) -> bytes:
+    """A whole file. Asked for several times at each end of a job, and ``Path`` takes three times as long."""
+    descriptor = os.open(f"/proc/{pid}/{name}", os.O_RDONLY)
+    try:
+        parts = [os.read(descriptor, _MOST_READ)]
+        while parts[-1]:
+            parts.append(os.read(descriptor, _MOST_READ))
+    finally:
+        os.close(descriptor)
+    return b"".join(parts)
 
 
 def start_ticks(pid: int) -> int | None:
@@ -59,9 +78,9 @@ def children(pid: int, *, by_psutil: bool = not ON_LINUX) -> list[int]:
         return []
     found: list[int] = []
     with contextlib.suppress(OSError):
-        for thread in (PROC / str(pid) / "task").iterdir():
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
             with contextlib.suppress(OSError):
-                found += map(int, (thread / "children").read_bytes().split())
+                found += map(int, _read(pid, f"task/{thread}/children").split())
     return found
 
 
@@ -82,17 +101,24 @@ def open_files(pid: int) -> set[str]:
 
 
 def environment(pid: int) -> list[bytes]:
-    """As it was when the process last began a program: what it has set since is not there."""
-    try:
-        return (PROC / str(pid) / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return []
+    """As it was when the process last began a program: what it has set since is not there.
+
+    While it begins one, and while it exits, it seems to have none; so it is asked again until it has a command line.
+    """
+    with contextlib.suppress(OSError):
+        for _ in range(_LOOKS):
+            found = (PROC / str(pid) / "environ").read_bytes()
+            if not found and (PROC / str(pid) / "cmdline").read_bytes():  # it has begun meanwhile, or truly has none
+                found = (PROC / str(pid) / "environ").read_bytes() or b"\0"
+            if found or not (PROC / str(pid) / "exe").exists():  # it exits, or is the kernel's own
+                return found.split(b"\0")
+    return []
 
 
 def is_exiting(pid: int) -> bool:
     """It has given back its memory, and is not yet a zombie: then its children would be its parent's."""
     with contextlib.suppress(OSError):
-        return not (PROC / str(pid) / "cmdline").read_bytes() and start_ticks(pid) is not None
+        return not _read(pid, "cmdline") and start_ticks(pid) is not None
     return False
 
 

@@ -13,18 +13,23 @@ from runner.stores.runs import RunRows
 
 
 def record(store: Store, runs: Iterable[Running]) -> None:
-    """All that the store does not know yet, in one transaction. After StoreUnavailable all of it stays to be told."""
-    untold = [(run, list(run.unrecorded)) for run in runs if run.unrecorded]
+    """All that the store is to be told by now, in one transaction. After StoreUnavailable all of it stays untold."""
+    untold = [(run, list(run.unrecorded)) for run in runs if run.unrecorded and run.tell_at <= run.clock.boot_seconds()]
     if not untold:
         return
     with store.write() as tx:
         for run, news in untold:
-            for kind, at in news:
-                _tell(tx, run, kind, at)
+            tell(tx, run, news)
         crashpoint("before_record_commit")
     crashpoint("after_record_commit")
     for run, news in untold:
         del run.unrecorded[: len(news)]
+
+
+def tell(tx: Transaction, run: Running, news: Iterable[tuple[str, int]]) -> None:
+    """What of ``run.unrecorded`` is in ``news``, in this transaction; once it is on disk, the caller drops it there."""
+    for kind, at in news:
+        _tell(tx, run, kind, at)
 
 
 def _tell(tx: Transaction, run: Running, kind: str, at: int) -> None:

@@ -16,6 +16,8 @@ from runner.stop import Act, Ladder, at_kill, begin, step
 
 _DYING_SECONDS, _LOOK_SECONDS = 0.002, 0.2
 _AWAY_SECONDS = 1.0
+_UNTOLD_SECONDS = 0.01
+"""How long it may stay untold that the flag was seen. As a rule the run ends meanwhile: both are written at once."""
 AFTER_END_SECONDS = 5.0
 """How long a process may take to exit after its job has ended."""
 
@@ -45,6 +47,7 @@ class Running:
     unrecorded: list[tuple[str, int]] = field(default_factory=list)
     signals: list[JsonDict] = field(default_factory=list)
     _examined: bool = False
+    _saw_at: float = 0.0
 
     @property
     def job_id(self) -> str:
@@ -63,6 +66,7 @@ class Running:
                 self.began_at = self.clock.boot_seconds()
                 self.unrecorded.append(("ack", message["ack"]))
             elif "seen" in message:
+                self._saw_at = self.clock.boot_seconds()
                 self.unrecorded.append(("seen", message["seen"]))
             elif "ended" in message:
                 self.ended, self.error = message["ended"], message.get("error")
@@ -163,6 +167,12 @@ class Running:
         self.look_at = now + (_LOOK_SECONDS if self.phase is Phase.UNCONFIRMED else _DYING_SECONDS)
         return False
 
+    @property
+    def tell_at(self) -> float:
+        """When the store is to be told what is unrecorded, in boot seconds; 0 for at once."""
+        only_seen = all(kind == "seen" for kind, _ in self.unrecorded)
+        return self._saw_at + _UNTOLD_SECONDS if only_seen else 0.0
+
     def next_at(self) -> Iterator[float]:
         """When something is due, in boot seconds; 0 for what is due already."""
         if self.ladder is not None:
@@ -172,7 +182,7 @@ class Running:
         if self.exited:
             yield self.look_at
         if self.unrecorded:
-            yield 0.0
+            yield self.tell_at
 
     def as_end(self, node: str, *, draining: bool) -> RunEnd:
         """What it was, told once its tree is proved empty."""

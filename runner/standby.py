@@ -34,21 +34,23 @@ class StandbyPool:
         self._thread.start()
 
     def take(self) -> JobProcess | None:
-        """An idle process that is alive; None when there is none."""
+        """An idle process that is alive; None when there is none. The next one is begun by ``want``: the birth of
+        that one must not hold up the job of this one.
+        """
         with self._change:
             while self._idle:
                 process = self._idle.popleft()
-                self._change.notify()
                 if process.is_alive():
                     return process
                 process.close()
             return None
 
     def want(self, count: int) -> None:
-        """So many are waited for now, beside those that stand by."""
+        """So many are waited for now, beside those that stand by. Called by the loop whenever something happened."""
         with self._change:
             self._wanted = count
-            self._change.notify()
+            if self._has_need():
+                self._change.notify()
 
     def put_back(self, process: JobProcess) -> None:
         """A process that was taken and not used."""
@@ -86,8 +88,11 @@ class StandbyPool:
 
     def _wait_for_need(self) -> bool:
         with self._change:
-            self._change.wait_for(lambda: self._over or len(self._idle) < max(self._size, self._wanted))
+            self._change.wait_for(lambda: self._over or self._has_need())
             return not self._over
+
+    def _has_need(self) -> bool:
+        return len(self._idle) < max(self._size, self._wanted)
 
     def _add(self, process: JobProcess, *, first: bool = False) -> bool:
         with self._change:

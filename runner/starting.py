@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runner.crashpoint import crashpoint
-from runner.errors import JobLive, KeyReused, LockBusy, NotForThatState, RetryLive, TooManyJobs
+from runner.errors import JobLive, KeyReused, LockBusy, NotForThatState, RetriedAlready, TooManyJobs
 from runner.job import Job, JobStatus, JsonDict, new_job_id
 from runner.settings import Settings
 from runner.store import Transaction
@@ -60,16 +60,16 @@ def write_start(request: StartRequest, settings: Settings, tx: Transaction) -> s
 def write_retry(job_id: str, by: str, settings: Settings, tx: Transaction) -> str:
     """A new job that goes on where ``job_id`` stopped; returns its id. It waits until that one is quite over.
 
-    Raises JobNotFound; NotForThatState for a completed job; JobLive; RetryLive while another retry of it lives; and
-    whatever its type's ``admit`` finds.
+    Raises JobNotFound; NotForThatState for a completed job; JobLive; RetriedAlready where another job has gone on with
+    it, since that may have done what would be done again; and whatever its type's ``admit`` finds.
     """
     job = JobRows(tx).get(job_id, archived=True)
     if job.is_live:
         raise JobLive(job.status)
     if job.status is JobStatus.COMPLETED:
         raise NotForThatState("retried", job.status)
-    if (other := JobRows(tx).live_retry(job_id)) is not None:
-        raise RetryLive(other)
+    if (other := JobRows(tx).retry_of(job_id)) is not None:
+        raise RetriedAlready(other)
     workflow = find_workflow(job.type)
     if workflow is None:
         raise NotForThatState("retried", f"of a type that is not loaded: {job.type}")

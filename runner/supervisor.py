@@ -21,7 +21,7 @@ from runner.job import Job, JsonDict
 from runner.launcher import Launcher
 from runner.limits import Limits
 from runner.machine import Machine
-from runner.records import record
+from runner.records import record, tell
 from runner.running import Running
 from runner.settings import Settings
 from runner.store import Store
@@ -167,10 +167,11 @@ class Supervisor:
         self._limits.look_at_memory(self._all())
         for run in due:
             run.climb()
-        record(self._store, due)
+        record(self._store, [run for run in due if not run.exited])
         self._conclude_withdrawn()
         for run in due:
             self._collect_alone(run)
+        record(self._store, due)  # of those that have exited and are not over yet
         self._do_chores()
         if not self.draining:
             self.on_free()
@@ -178,8 +179,9 @@ class Supervisor:
     def _wait(self) -> list[Running]:
         """Sleeps until something happens or is due; returns the runs it happened to."""
         now = self._clock.boot_seconds()
-        times = [at for run in self._all() for at in run.next_at()] + self.launcher.next_at()
-        times += [chore.due_at for chore in self._chores] + self._limits.next_at(self._all())
+        runs = self._all()
+        times = [at for run in runs for at in run.next_at()] + self.launcher.next_at()
+        times += [chore.due_at for chore in self._chores] + self._limits.next_at(runs)
         due: dict[str, Running] = {}
         for key, _ in self._selector.select(max(0.0, min([now + _IDLE_SECONDS, *times]) - now)):
             if key.data is None:
@@ -225,16 +227,18 @@ class Supervisor:
             run.look_at = self._clock.boot_seconds() + _FIRST_AGAIN
 
     def _collect(self, run: Running) -> None:
-        """Concludes a run whose tree is empty."""
+        """Concludes a run whose tree is empty; what it said last is written in the same transaction."""
         if not run.exited or run.look_at > self._clock.boot_seconds() or not run.is_gone():
             return
         run.listen()
-        record(self._store, [run])
         self.before_end()
+        news = list(run.unrecorded)
         with self._store.write() as tx:
+            tell(tx, run, news)
             conclusion = conclude(tx, run.as_end(self._node, draining=self.draining))
             crashpoint("before_conclude_commit")
         crashpoint("after_conclude_commit")
+        del run.unrecorded[: len(news)]
         self.forced += bool(run.signals)
         self._let_go(run)
         self._follow_up(run.job_id, conclusion, self._pause(run) if conclusion.next.mode is not None else 0.0)

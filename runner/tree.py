@@ -10,6 +10,7 @@ once. Elsewhere psutil finds what hangs together by parentage; what a job moved 
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
 import os
 import signal
@@ -38,8 +39,13 @@ def become_subreaper() -> bool:
     """Orphans among this process's descendants become its children. False where the system has no such thing."""
     if not ON_LINUX:
         return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    return bool(_libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    """Made in the fork server, so that each job has it for nothing: it takes a third of a megabyte."""
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def containment() -> str:
@@ -96,10 +102,13 @@ class JobTree:
 
     def members(self) -> list[ProcessIdentity]:
         """Everyone of the job who lives now, the root last."""
+        return self._members_among(self._strangers()[1])
+
+    def _members_among(self, strangers: Iterable[int]) -> list[ProcessIdentity]:
         boot_id = self.root.boot_id
         roots = [self.root.pid] if is_alive(self.root, boot_id) else []
         found: dict[int, ProcessIdentity] = {}
-        for pid in [*self._held(), *self._walk([*self._orphans(), *roots])]:
+        for pid in [*self._held(), *self._walk([*self._orphans(strangers), *roots])]:
             identity = identify(pid, boot_id)
             if identity is not None:
                 found.pop(pid, None)
@@ -117,7 +126,7 @@ class JobTree:
         """
         for _ in range(_PASSES):
             before = self._strangers()
-            if self.members():
+            if self._members_among(before[1]):
                 return False
             if self.cgroup is not None:
                 if not self.cgroup.is_populated():
@@ -171,18 +180,25 @@ class JobTree:
             yield from descendants(pid, by_psutil=self.by_psutil)
             yield pid
 
-    def _orphans(self) -> Iterator[int]:
-        """Children of the adopter that carry this job's mark."""
-        for pid in self._strangers()[1]:
-            if carries_mark(pid, self.job_id, self.marker):
-                yield pid
+    def _orphans(self, strangers: Iterable[int]) -> Iterator[int]:
+        """Those of the strangers that carry this job's mark."""
+        return (pid for pid in strangers if carries_mark(pid, self.job_id, self.marker))
 
     def _strangers(self) -> tuple[int, set[int]]:
-        """To whom the job's orphans come, and its children that were not started for a job."""
+        """To whom the job's orphans come, and its children that were not started for a job.
+
+        The kernel leaves one out when another is collected in the middle of the list, so it is asked until it says the
+        same twice.
+        """
         if self.adopter is None or self.by_psutil:
             return 0, set()
         adopter = os.getpid() if self._is_fallen() else self.adopter.pid
-        return adopter, set(children(adopter)) - self.known - {self.root.pid}
+        found = set(children(adopter))
+        for _ in range(_PASSES):
+            before, found = found, set(children(adopter))
+            if before == found:
+                break
+        return adopter, found - self.known - {self.root.pid}
 
     def _is_fallen(self) -> bool:
         """The fork server is dead, and what was below it has come to this server."""
@@ -192,7 +208,7 @@ class JobTree:
         """A zombie has no mark any more, but it still has its session: by that it is known as the job's."""
         if not self.by_psutil and self._is_fallen():
             stats = filter(None, map(stat_of, members))
-            self.sessions.update({stat.session for stat in stats} - {os.getsid(0)})
+            self.sessions.update({self.root.pid, *(stat.session for stat in stats)} - {os.getsid(0)})
 
 
 def carries_mark(pid: int, job_id: str, marker: str) -> bool:

@@ -119,6 +119,7 @@ def serve(manager: JobManager, server: Any, *, demo: bool) -> int:
     except SystemExit:
         log.debug("Left before the first request")
     manager.close()
+    draining.over()
     log.info("Stopped")
     if draining.code == BROKEN:
         _leave_at_once(BROKEN)

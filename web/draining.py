@@ -30,6 +30,11 @@ class Draining:
             signal.signal(number, self._begin)
         signal.signal(signal.SIGUSR1, self._leave)
 
+    def over(self) -> None:
+        """All is done. A signal in the last moments changes neither that nor the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
     def _begin(self, _number: int, _frame: FrameType | None) -> None:
         if self._begun:
             # Jobs and Manager notice by themselves that the server is gone. Nothing else may be waited for here.

@@ -89,7 +89,7 @@ def _waiting(waiting: JsonDict | None) -> JsonDict | None:
 def _post_mortem(found: JsonDict | None, whole: bool) -> JsonDict | None:
     if found is None:
         return None
-    shown = found if whole else {name: found[name] for name in ("at", "summary") if name in found}
+    shown: JsonDict = found if whole else {name: found[name] for name in ("at", "summary") if name in found}
     return _with_times(shown, "at")
 
 

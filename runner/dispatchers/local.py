@@ -42,10 +42,16 @@ class LocalDispatcher:
         self._left: dict[str, Job] = {}
         self._look = threading.Event()
         self._look.set()
+        self._somebody_waits = threading.Event()  # or may: cleared before it is asked, so that no wake is lost
+        self._somebody_waits.set()
 
     def wake(self) -> None:
+        self._somebody_waits.set()
         self._look.set()
         self._wake_loop()
+
+    def look(self) -> None:
+        self._look.set()
 
     def admit(self, write: Callable[[Transaction], str]) -> str:
         slot = self._launcher.reserve()
@@ -53,8 +59,9 @@ class LocalDispatcher:
             with self._store.write() as tx:
                 job_id = write(tx)
                 process = slot.process.identity if slot and slot.process else None
-                claimed = slot is not None and RunRows(tx).claim_first(job_id, self._node, process)
-                job = JobRows(tx).get(job_id) if claimed else None
+                job = RunRows(tx).claim_first(job_id, self._node, process) if slot is not None else None
+                if slot is not None and job is not None:
+                    self._launcher.expect(slot, job_id)
                 crashpoint("before_start_commit")
             crashpoint("after_start_commit")
         except BaseException:
@@ -73,9 +80,12 @@ class LocalDispatcher:
     def dispatch(self) -> None:
         while self._look.is_set() and self._launcher.has_room():
             self._look.clear()
+            if not self._somebody_waits.is_set():
+                return
             try:
                 found = self._claim_next()
             except BaseException:
+                self._somebody_waits.set()
                 self._look.set()
                 raise
             if not found:
@@ -84,15 +94,21 @@ class LocalDispatcher:
 
     def _claim_next(self) -> bool:
         """Claims and launches the first waiting job; takes neither slot nor process while nobody waits."""
+        self._somebody_waits.clear()
         with self._hasty.read() as tx:
             if RunRows(tx).first_waiting() is None:
+                if JobRows(tx).count_waiting():  # for a lock
+                    self._somebody_waits.set()
                 return False
+        self._somebody_waits.set()
         slot = self._launcher.reserve()
         if slot is None:
             return True  # somebody else took it; whoever waits is looked for again
         try:
             with self._hasty.write() as tx:
                 job = RunRows(tx).claim_next(self._node, slot.process.identity if slot.process else None)
+                if job is not None:
+                    self._launcher.expect(slot, job.id)
                 crashpoint("before_claim_commit")
         except BaseException:
             self._launcher.give_back(slot)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import bindparam
 
-from runner.job import JobStatus, JsonDict, Phase, StopReason
+from runner.job import Job, JobStatus, JsonDict, Phase, StopReason
 from runner.store import Transaction
 from runner.stores.events import add_event
-from runner.stores.jobs import HELD, IS_LIVE, WAITING, change_job
+from runner.stores.jobs import HELD, IS_GOING, WAITING, change_job, changed_job
 from runner.stores.runs import FIRST_REQUEST, OF_EPOCH
 from runner.stores.schema import jobs
 
@@ -24,11 +24,11 @@ class CancelRows:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
 
-    def request(self, job_id: str, by: str, reason: str | None, stop_ms: int) -> bool:
+    def request(self, job_id: str, by: str, reason: str | None, stop_ms: int) -> Job | None:
         """The job is cancelled from now on, unless it has ended. ``stop_ms``: how long the ladder may take at most.
 
         A job that waits or is paused has nothing to stop: it is stopped at once. What a paused one left open is still
-        found out, under its lock. Returns whether the cancel was accepted.
+        found out, under its lock. Returns the job as it stands now; None where the cancel was not accepted.
         """
         now = self._tx.now
         asked = {"cancel_requested_at": now, "cancel_requested_by": by, "cancel_reason": reason}
@@ -40,11 +40,11 @@ class CancelRows:
             "stop_requested_at": FIRST_REQUEST,
         }
         accepted = (
-            change_job(self._tx, job_id, WAITING, **values, **waiting)
-            or change_job(self._tx, job_id, *_PAUSED, **values, **waiting)
-            or change_job(self._tx, job_id, HELD, IS_LIVE, given={"at": now}, **values, **held)
+            changed_job(self._tx, job_id, HELD, IS_GOING, given={"at": now}, **values, **held)
+            or changed_job(self._tx, job_id, WAITING, **values, **waiting)
+            or changed_job(self._tx, job_id, *_PAUSED, **values, **waiting)
         )
-        if accepted:
+        if accepted is not None:
             add_event(self._tx, job_id, "cancelled", {"requestedBy": by} | ({"reason": reason} if reason else {}))
         return accepted
 
@@ -57,8 +57,13 @@ class CancelRows:
 
     def seen(self, job_id: str, epoch: int, at: int) -> None:
         """The workflow has seen the flag."""
-        change_job(self._tx, job_id, OF_EPOCH, *_NOT_SEEN, given={"run_epoch": epoch}, cancel_seen_at=at)
-        self.advance(job_id, Phase.FINISHING_BATCH)
+        given, phase = {"run_epoch": epoch}, Phase.FINISHING_BATCH
+        mine = (OF_EPOCH, *_NOT_SEEN)
+        if change_job(self._tx, job_id, *mine, _EARLIER[phase], given=given, cancel_seen_at=at, cancel_phase=phase):
+            add_event(self._tx, job_id, str(phase), {})
+        else:
+            change_job(self._tx, job_id, *mine, given=given, cancel_seen_at=at)
+            self.advance(job_id, phase)
 
     def advance(self, job_id: str, phase: Phase, **values: object) -> bool:
         """Moves the phase on, never back."""

@@ -111,10 +111,9 @@ class JobRows:
         first = select(jobs.c.id).where(same).order_by(jobs.c.claimed_at.is_(None), jobs.c.created_at, jobs.c.id)
         return self._run(first.limit(1)).scalar_one_or_none()
 
-    def live_retry(self, job_id: str) -> str | None:
-        """The retry of this job that has not ended."""
-        mine = select(jobs.c.id).where(jobs.c.retry_of == job_id, IS_LIVE)
-        return self._run(mine.limit(1)).scalar_one_or_none()
+    def retry_of(self, job_id: str) -> str | None:
+        """The job that went on with this one."""
+        return self._run(select(jobs.c.id).where(jobs.c.retry_of == job_id).limit(1)).scalar_one_or_none()
 
     def _with_what_they_wait_for(self, found: list[Job]) -> list[Job]:
         """Names, for each job that waits, the one that holds its lock, else the first that waits for it.

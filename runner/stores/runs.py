@@ -14,7 +14,7 @@ from runner.errors import RunSuperseded
 from runner.job import Job, JobStatus, JsonDict, ProcessIdentity, Progress, StopReason
 from runner.store import Transaction
 from runner.stores.events import add_event
-from runner.stores.jobs import HELD, IS_GOING, WAITING, JobRows, change_job
+from runner.stores.jobs import HELD, IS_GOING, WAITING, change_job, changed_job
 from runner.stores.schema import jobs
 
 LEASE_MS = 15_000
@@ -48,12 +48,22 @@ _FIRST_WAITING = (
     .limit(1)
 )
 
+_IS_FIRST = jobs.c.id == _FIRST_WAITING.correlate(None).scalar_subquery()
+
 _NEXT_EPOCH, _NEXT_ATTEMPT, _NEXT_CRASH = jobs.c.epoch + 1, jobs.c.attempt + 1, jobs.c.crashes + 1
 _NEXT_LEDGER_VERSION = jobs.c.ledger_version + 1
 FIRST_REQUEST = func.coalesce(jobs.c.stop_requested_at, bindparam("at"))
 _FIRST_START = func.coalesce(jobs.c.started_at, bindparam("at"))
 _STARTED_OR_CLAIMED = func.coalesce(jobs.c.started_at, jobs.c.claimed_at)
 _RAN_LONGER = jobs.c.ran_ms + bindparam("more_ms")
+_CARRY_OVER = (
+    update(jobs)
+    .where(jobs.c.retry_of == bindparam("of_job"), WAITING, jobs.c.epoch == 0)
+    .values(
+        revision=jobs.c.revision + 1,
+        **{name: bindparam(f"new_{name}", type_=jobs.c[name].type) for name in ("progress", "result", "position")},
+    )
+)
 _REASONS = list(StopReason)
 _WEAKER = {
     reason: or_(jobs.c.stop_reason.is_(None), jobs.c.stop_reason.in_(_REASONS[number + 1 :]))
@@ -75,16 +85,15 @@ class RunRows:
         """
         return change_job(self._tx, job_id, *MAY_BE_CLAIMED, **self._claimed(node, process))
 
-    def claim_first(self, job_id: str, node: str, process: ProcessIdentity | None) -> bool:
+    def claim_first(self, job_id: str, node: str, process: ProcessIdentity | None) -> Job | None:
         """As ``claim``, for a job just written: those that could have been claimed before it come first."""
-        return self.first_waiting() == job_id and self.claim(job_id, node, process)
+        given = {"now": self._tx.now}
+        return changed_job(self._tx, job_id, _IS_FIRST, given=given, **self._claimed(node, process))
 
     def claim_next(self, node: str, process: ProcessIdentity | None = None) -> Job | None:
         """Claims the first waiting job whose lock is free: by priority, then by age."""
-        job_id = self.first_waiting()
-        if job_id is None or not self.claim(job_id, node, process):
-            return None
-        return JobRows(self._tx).get(job_id)
+        given = {"now": self._tx.now}
+        return changed_job(self._tx, None, _IS_FIRST, given=given, **self._claimed(node, process))
 
     def first_waiting(self) -> str | None:
         """The job that ``claim_next`` would claim."""
@@ -99,9 +108,7 @@ class RunRows:
         values = self._claimed(node, None)
         if to_settle:
             del values["stop_reason"], values["stop_requested_at"]
-        if not change_job(self._tx, job_id, *CURRENT, given={"run_epoch": epoch}, **values):
-            return None
-        return JobRows(self._tx).get(job_id, archived=True)
+        return changed_job(self._tx, job_id, *CURRENT, given={"run_epoch": epoch}, **values)
 
     def _claimed(self, node: str, process: ProcessIdentity | None) -> JsonDict:
         lease = self._tx.now + LEASE_MS
@@ -200,9 +207,8 @@ class RunRows:
 
     def carry_over(self, job: Job) -> None:
         """A job is quite over: a retry that waits for that goes on from where it really ended."""
-        values = {"progress": job.progress.as_json(), "result": job.result, "position": job.position}
-        mine = (jobs.c.retry_of == job.id, WAITING, jobs.c.epoch == 0)
-        self._run(update(jobs).where(*mine).values(revision=jobs.c.revision + 1, **values))
+        values = {"new_progress": job.progress.as_json(), "new_result": job.result, "new_position": job.position}
+        self._run(_CARRY_OVER, {"of_job": job.id} | values)
 
     def wait(self, job_id: str, epoch: int, waiting: JsonDict | None) -> None:
         """Says on the job what it is waiting for, or that it no longer waits."""

@@ -142,7 +142,7 @@ def test_a_retry_waits_for_the_first_job_and_gets_its_last_word(store: SqlStore)
         JobRows(tx).add(NewJob("b", "count", {}, {}, None, "me", retry_of="a", progress=Progress(1).as_json()))
         assert not RunRows(tx).claim("b", "node")
         assert RunRows(tx).first_waiting() is None
-        assert JobRows(tx).live_retry("a") == "b"
+        assert JobRows(tx).retry_of("a") == "b"
     assert get(store, "b").waiting_for == "a"
     with store.write() as tx:
         RunRows(tx).commit("a", 1, progress=Progress(7), result={"it": 7}, position=7, settled=False)

@@ -90,7 +90,7 @@ def release(store: SqlStore, job_id: str, epoch: int) -> bool:
 
 def cancel(store: SqlStore, job_id: str) -> bool:
     with store.write() as tx:
-        return CancelRows(tx).request(job_id, "me", None, 1000)
+        return CancelRows(tx).request(job_id, "me", None, 1000) is not None
 
 
 def ledger(store: SqlStore, job_id: str, epoch: int = 1, lock_key: str | None = None) -> Ledger:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.errors import JobLive, NotForThatState, RetryLive
+from runner.errors import JobLive, NotForThatState, RetriedAlready
 from runner.job import Job
 from tests.processes.conftest import Jobs
 from tests.processes.oracle import is_living
@@ -31,7 +31,7 @@ def test_a_paused_job_has_no_process_and_goes_on_from_its_place(jobs: Jobs) -> N
     paused = until_paused(jobs, job_id)
     assert pid is not None
     assert not is_living(pid.pid)
-    assert jobs.manager._supervisor.is_idle(), "it takes no slot"
+    wait_for(jobs.manager._supervisor.is_idle, "it takes no slot")
     assert (paused.progress.processed, paused.crashes, paused.stop_reason) == (2, 0, None)
     assert jobs.manager.pause(job_id, "me") == paused, "paused again it stays as it is"
 
@@ -140,11 +140,13 @@ def test_a_retry_goes_on_where_the_cancelled_job_stopped(jobs: Jobs) -> None:
     retry = jobs.manager.retry(job_id, "you")
     job = jobs.get(retry)
     assert (job.retry_of, job.created_by, job.progress.processed) == (job_id, "you", len(done))
-    with pytest.raises(RetryLive, match=retry):
+    with pytest.raises(RetriedAlready, match=retry):
         jobs.manager.retry(job_id, "me")
     assert jobs.until_over(retry).status == "completed"
     assert jobs.result(retry)["done"] == list(range(6))
     assert jobs.result(job_id)["done"] == done, "the old one's stays"
+    with pytest.raises(RetriedAlready, match=retry):
+        jobs.manager.retry(job_id, "me")
     with pytest.raises(NotForThatState, match="cannot be retried: it is completed"):
         jobs.manager.retry(retry, "me")
 
