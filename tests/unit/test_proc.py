@@ -1,0 +1,83 @@
+"""What the system says of processes in the moments in which it is easy to be wrong."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from runner.clock import Clock
+from runner.proc import descendants, environment, stat_of
+from runner.tree import identify
+from tests.waiting import wait_for
+
+
+@pytest.fixture
+def bear() -> Iterator[Callable[[Callable[[], object]], int]]:
+    born: list[int] = []
+
+    def bear_one(act: Callable[[], object]) -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                act()
+                signal.pause()
+            finally:
+                os._exit(1)
+        born.append(pid)
+        return pid
+
+    yield bear_one
+    for pid in born:
+        for member in [*descendants(pid), pid]:
+            os.kill(member, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def end_the_first_thread() -> None:
+    threading.Thread(target=signal.pause).start()
+    ctypes.CDLL(None).pthread_exit(None)
+
+
+def test_a_process_whose_first_thread_has_ended_lives(bear: Callable[[Callable[[], object]], int]) -> None:
+    """It is shown as a zombie, but what is below it has not gone to anybody else yet."""
+    pid = bear(end_the_first_thread)
+    wait_for(lambda: (found := stat_of(pid)) and found.state == "Z", "its first thread has ended")
+    assert identify(pid, Clock().boot_id) is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: identify(pid, Clock().boot_id) is None, "the other has ended too")
+
+
+def test_a_zombie_is_dead_and_still_has_its_session(bear: Callable[[Callable[[], object]], int]) -> None:
+    def leave() -> None:
+        os.setsid()
+        os._exit(0)
+
+    pid = bear(leave)
+    wait_for(lambda: identify(pid, Clock().boot_id) is None, "it has ended")
+    found = stat_of(pid)
+    assert found is not None
+    assert (found.is_dead, found.parent, found.session) == (True, os.getpid(), pid)
+
+
+@pytest.mark.parametrize("by_psutil", [False, True])
+def test_all_below_the_deepest_first(bear: Callable[[Callable[[], object]], int], by_psutil: bool) -> None:
+    pid = bear(lambda: os.fork() or os.fork())
+    found = wait_for(lambda: len(below := list(descendants(pid, by_psutil=by_psutil))) == 2 and below, "both are born")
+    stat = stat_of(found[0])
+    assert stat is not None
+    assert stat.parent == found[1]
+
+
+def test_an_environment_is_that_of_the_program() -> None:
+    command = [sys.executable, "-c", "input()"]
+    for given, expected in (({"ONE": "1"}, [b"ONE=1", b""]), ({}, [b"", b""])):
+        with subprocess.Popen(command, env=given, stdin=subprocess.PIPE) as process:
+            assert environment(process.pid) == expected
+    assert environment(1 << 30) == [], "nobody"
