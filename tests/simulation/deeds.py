@@ -41,7 +41,7 @@ class Deeds:
     # -- asked for -------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        name = self.chance.choice(["removal_queue", "removal_queue", "count", "frail"])
+        name = self.chance.choice(["removal_queue", "removal_queue", "counted", "counted_frail"])
         workflow = find_workflow(name)
         assert workflow is not None
         config = workflow.config.from_wire(self._removal() if name == "removal_queue" else self._count())

@@ -65,5 +65,5 @@ def _lock(config: CountConfig) -> str | None:
     return config.key or None
 
 
-workflow("count", config=CountConfig, lock=_lock, resumable=True)(_count)
-workflow("frail", config=CountConfig, lock=_lock, grace_seconds=2.0)(_count)
+workflow("counted", config=CountConfig, lock=_lock, resumable=True)(_count)
+workflow("counted_frail", config=CountConfig, lock=_lock, grace_seconds=2.0)(_count)
