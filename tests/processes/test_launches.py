@@ -210,7 +210,7 @@ def test_nothing_leaks(open_jobs: Callable[..., Jobs]) -> None:
     jobs.until(first, lambda job: job.progress.message == "here", "its progress is seen, so that is connected for good")
     jobs.manager.cancel(first, "me")
     jobs.until_over(first)
-    before, files = settled_counts(jobs), open_files()
+    before, files, uncollected = settled_counts(jobs), open_files(), set(zombies())
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     chance = random.Random(seed)
@@ -228,7 +228,7 @@ def test_nothing_leaks(open_jobs: Callable[..., Jobs]) -> None:
         lambda: all(now <= was for now, was in zip(settled_counts(jobs), before, strict=True)),
         f"as little is held as before: {before}, {settled_counts(jobs)}, {Counter(open_files()) - Counter(files)}",
     )
-    assert zombies() == []
+    assert set(zombies()) <= uncollected, "beside those that servers killed by other tests have left to this process"
 
 
 def settled_counts(jobs: Jobs) -> tuple[int, int]:
