@@ -11,6 +11,7 @@ import itertools
 import logging
 import os
 import re
+import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 from runner.cgroup import Cgroup, own_cgroup
 from runner.clock import Clock
 from runner.job import ProcessIdentity
-from runner.tree import become_subreaper, containment, identify, is_alive, name_of_database
+from runner.tree import become_subreaper, containment, identify, is_alive, name_of_database, send_signal
 
 log = logging.getLogger(__name__)
 _NAME = re.compile(r"cancellable-jobs-(?P<database>[0-9a-f]{16})-(?P<pid>\d+)-(?P<ticks>\d+)")
@@ -105,6 +106,8 @@ class Containment:
             cgroup = Cgroup(str(folder))
             if named["database"] == self._database and cgroup.is_populated():
                 cgroup.kill()
+                for process in filter(None, (identify(pid, self._clock.boot_id) for pid in cgroup.pids())):
+                    send_signal(process, signal.SIGKILL, self._clock.boot_id)  # whom the kernel has passed over
                 self._wait_until_empty(cgroup, _KILL_SECONDS)
             if not cgroup.remove():
                 log.info("The cgroup of a dead server is left: %s", folder)

@@ -145,16 +145,20 @@ class JobTree:
         return [member.pid for member in [*killed, *self._kill_stopped(killed)]]
 
     def _kill_cgroup(self) -> list[ProcessIdentity]:
-        """All in the cgroup at once. It is frozen for the look, so that they are those who are killed."""
+        """All in the cgroup at once. It is frozen for the look, so that they are those who are killed.
+
+        The kernel passes over a process whose first thread has ended while another lives on; by its pid it dies too.
+        """
         if self.cgroup is None or not self.cgroup.is_populated():
             return []
         self.cgroup.freeze()
         held = set(self.cgroup.pids())
         members = [member for member in self.members() if member.pid in held]
-        if self.cgroup.kill():
-            return members
+        killed = members if self.cgroup.kill() else []
+        for member in killed:
+            send_signal(member, signal.SIGKILL, self.root.boot_id)
         self.cgroup.thaw()
-        return []
+        return killed
 
     def _kill_stopped(self, killed: Sequence[ProcessIdentity]) -> list[ProcessIdentity]:
         """The others, one by one. First everyone is stopped, again and again until nobody new appears, then all are

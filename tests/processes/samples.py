@@ -276,6 +276,19 @@ def _many(lifeline: str) -> None:
     _stay("")
 
 
+def _headless(lifeline: str) -> None:
+    """Its first thread ends, another lives on: a zombie to look at, and no zombie."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_stay_in_thread, args=(lifeline,)).start()
+    ctypes.CDLL(None).pthread_exit(None)
+
+
+def _stay_in_thread(lifeline: str) -> None:
+    _hold(lifeline)
+    while True:
+        threading.Event().wait(0.01)
+
+
 _SHAPES: dict[str, Callable[[str], None]] = {
     "plain": _stay,
     "session": _in_own_session,
@@ -283,6 +296,7 @@ _SHAPES: dict[str, Callable[[str], None]] = {
     "deaf": _deaf,
     "stopped": _stopped,
     "hop": _hop,
+    "headless": _headless,
     "many": _many,
 }
 

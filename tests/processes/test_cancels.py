@@ -148,7 +148,7 @@ def test_a_stopped_process_is_ended_like_others(open_jobs: Callable[..., Jobs]) 
     assert signals_of(job) == {"SIGTERM"}, "which it got when it was let go on"
 
 
-SHAPES = {"plain": 1, "session": 1, "daemon": 1, "shell": 1, "deaf": 1, "stopped": 1, "hop": 1, "many": 1}
+SHAPES = ("plain", "session", "daemon", "shell", "deaf", "stopped", "hop", "headless", "many")
 
 
 @pytest.mark.parametrize("way", ["ignore", "sleep"])
