@@ -31,10 +31,6 @@ from web.visible import visible
 log = logging.getLogger(__name__)
 
 WRONG_CONFIGURATION = 78
-SWITCH_SECONDS = 0.0005
-"""How long a thread may keep the interpreter while another waits for it. Between a request and the first line of a job
-it changes hands several times; with Python's own 5 ms each change could cost as much as all the rest.
-"""
 BODY_BYTES = 131_072
 """What waitress takes: twice what the application does, so that a body a little too large gets a proper answer."""
 
@@ -44,7 +40,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--demo", action="store_true", help="make the demo's group, with members to work on")
     demo = parser.parse_args(arguments).demo
     os.umask(0o077)  # what is kept here is people's data
-    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         set_up_logs()
         settings = read_server_settings()

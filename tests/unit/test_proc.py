@@ -79,5 +79,6 @@ def test_an_environment_is_that_of_the_program() -> None:
     command = [sys.executable, "-c", "input()"]
     for given, expected in (({"ONE": "1"}, [b"ONE=1", b""]), ({}, [b"", b""])):
         with subprocess.Popen(command, env=given, stdin=subprocess.PIPE) as process:
-            assert environment(process.pid) == expected
+            pid = process.pid  # it may just be on its way into its program, and have none for a moment
+            wait_for(lambda pid=pid, expected=expected: environment(pid) == expected, "it has that environment")  # type: ignore[misc]
     assert environment(1 << 30) == [], "nobody"
