@@ -56,13 +56,17 @@ class AbortBell:
         self.flag._bell.close()
 
     def ring(self) -> None:
-        """The pipe first, which cannot block; the Event in a thread we can afford to lose."""
+        """The pipe first, which cannot block; the Event in a thread we can afford to lose.
+
+        Where no thread can be started the pipe has to do, and it does: the flag is set by either.
+        """
         if self._rung:
             return
         self._rung = True
         with contextlib.suppress(OSError):
             self._writer.send_bytes(b"stop")
-        threading.Thread(target=self._event.set, name="abort-event", daemon=True).start()
+        with contextlib.suppress(RuntimeError):
+            threading.Thread(target=self._event.set, name="abort-event", daemon=True).start()
 
     def close(self) -> None:
         self._writer.close()

@@ -24,13 +24,13 @@ _CANCEL_SECONDS = 1.0
 
 
 class Stop(Protocol):
-    """Stops the run of a job, if it has one here; tells whether it has."""
+    """Stops the run of a job that has this epoch, if it is here; None: whichever is."""
 
-    def __call__(self, job_id: str, grace: float, *, force: bool = False) -> bool: ...
+    def __call__(self, job_id: str, epoch: int | None, grace: float, *, force: bool = False) -> None: ...
 
 
 class Canceller:
-    """``stop``: (job id, grace seconds, force) raises the flag of the job's run, if it has one here.
+    """``stop`` raises the flag of the job's run, if it has one here.
 
     ``stores``: one that waits, for those who ask, and a hasty one, for the loop. ``job_here``: a job with a run here,
     for when the store cannot even be read.
@@ -68,12 +68,12 @@ class Canceller:
         except StoreUnavailable as error:
             if _is_done(job := self._find(job_id), force):
                 return job
-            cancel = JournalledCancel(job_id, by, reason, stop_ms, self._clock.now_ms())
-            raise self._unrecorded(cancel, grace, force) from error
+            cancel = JournalledCancel(job_id, by, reason, stop_ms, self._clock.now_ms(), force)
+            raise self._unrecorded(cancel, grace) from error
         if job.status is not JobStatus.CANCELLED:
             raise JobFinished(job.status)
         if accepted or force:
-            self._stop(job_id, grace, force=force)
+            self._stop(job_id, job.epoch, grace, force=force)
             crashpoint("after_flag")
         return job
 
@@ -94,10 +94,10 @@ class Canceller:
                 raise
             return job
 
-    def _unrecorded(self, cancel: JournalledCancel, grace: float, force: bool) -> StoppingUnrecorded:
+    def _unrecorded(self, cancel: JournalledCancel, grace: float) -> StoppingUnrecorded:
         kept = self._journal.add(cancel)
         crashpoint("after_journal_add")
-        self._stop(cancel.job_id, grace, force=force)
+        self._stop(cancel.job_id, None, grace, force=cancel.force)
         return StoppingUnrecorded(kept)
 
     def record_journalled(self) -> None:
@@ -114,6 +114,8 @@ class Canceller:
     def _record(self, tx: Transaction, cancel: JournalledCancel) -> None:
         if CancelRows(tx).request(cancel.job_id, cancel.by, cancel.reason, cancel.stop_ms):
             log.warning("A cancel of %s is recorded late", cancel.job_id)
+        elif cancel.force:
+            CancelRows(tx).force(cancel.job_id, cancel.stop_ms)
 
 
 def _is_done(job: Job, force: bool) -> bool:

@@ -1,7 +1,8 @@
-"""``Cgroup``: a directory of the cgroup v2 tree. Whoever is born in one stays in it, whatever he does to get away.
+"""``Cgroup``: a directory of the cgroup v2 tree. Whoever is born below somebody in it is in it too, a daemon as well.
 
-Linux only, and only below a directory that is delegated to us: one where we may make others. Each method says with
-its answer that it could not; none raises.
+It holds nobody who may write to another directory's list: as root, or as whoever it was delegated to, a process can
+move itself there. Linux only, and only below a directory that is delegated to us: one where we may make others. Each
+method says with its answer that it could not; only ``pids`` raises, where a part of it cannot be told.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 _FREEZE_LOOKS = 100
 _FREEZE_PAUSE = 0.0005
 """Together 50 ms: who waits in the kernel for what cannot be interrupted is not waited for longer."""
+_UNLISTED = frozenset({errno.ENOENT, errno.ENODEV, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP})
+"""It is gone, not ours to read, or its processes are listed further up only."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,17 @@ class Cgroup:
         return self._write("cgroup.procs", "0")
 
     def pids(self) -> list[int]:
-        """Of everyone in it and below; not of zombies. 0 would be somebody whom we cannot name."""
+        """Of everyone in it and below; not of zombies. 0 would be somebody whom we cannot name.
+
+        OSError where it cannot be told, as for lack of descriptors.
+        """
         found: list[int] = []
         for folder in self._folders():
-            with contextlib.suppress(OSError):
+            try:
                 found += [int(line) for line in Path(folder, "cgroup.procs").read_text().split()]
+            except OSError as error:
+                if error.errno not in _UNLISTED:
+                    raise
         return [pid for pid in found if pid > 0]
 
     def is_populated(self) -> bool:
@@ -76,19 +85,21 @@ class Cgroup:
 
     def remove(self) -> bool:
         """Removes it with what was made below it; False while somebody is in it."""
-        for folder in self._folders():
-            try:
-                Path(folder).rmdir()
-            except FileNotFoundError:
-                continue
-            except OSError:
-                return False
+        try:
+            for folder in self._folders():
+                with contextlib.suppress(FileNotFoundError):
+                    Path(folder).rmdir()
+        except OSError:
+            return False
         return True
 
     def _folders(self) -> Iterator[str]:
-        """It and all below, the deepest first."""
-        for folder, _, _ in os.walk(self.path, topdown=False):
-            yield folder
+        """It and all below, each after those below it."""
+        found = [self.path]
+        for folder in found:  # it grows meanwhile
+            with contextlib.suppress(FileNotFoundError, PermissionError), os.scandir(folder) as entries:
+                found += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        return reversed(found)
 
     def _events(self) -> list[str]:
         return (self._folder / "cgroup.events").read_text().splitlines()

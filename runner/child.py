@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from runner.opening import open_job_store
 from runner.outlets import Outlets
 from runner.proc import descendants
 from runner.settings import Settings
+from runner.store import Store, storable
 from runner.tree import MARK, identify, send_signal
 from runner.watch import end_with_server
 from runner.workflow import JobConfig, JobStopped, Workflow, find_workflow, load_workflows
@@ -53,7 +55,8 @@ def main(control: Connection, flag: AbortFlag, shared: Any, place: Place, outlet
             _say(control, {"ready": PRELOADED in sys.modules, "held": held})
             handed = _receive(control)
             if handed is not None:
-                _work(handed, control, flag, shared)
+                os.environ[MARK] = job_id = handed["run"]["job_id"]
+                work(handed, _ways(job_id, control, flag, shared), Clock())
     finally:
         killed = _end_own_tree()  # the server would do it; but it may have died, and that may be why we are here
         if killed:
@@ -80,11 +83,12 @@ def _end_own_tree() -> list[int]:
     """Kills all below this process, again while somebody new appears; what escapes even so is the server's."""
     boot_id = Clock().boot_id
     killed: list[int] = []
-    for _ in range(_PASSES):
-        living = [found for pid in descendants(os.getpid()) if (found := identify(pid, boot_id))]
-        killed += [process.pid for process in living if send_signal(process, signal.SIGKILL, boot_id)]
-        if not living:
-            break
+    with contextlib.suppress(OSError):  # out of descriptors: who is below cannot be told from here
+        for _ in range(_PASSES):
+            living = [found for pid in descendants(os.getpid()) if (found := identify(pid, boot_id))]
+            killed += [process.pid for process in living if send_signal(process, signal.SIGKILL, boot_id)]
+            if not living:
+                break
     return sorted(set(killed))
 
 
@@ -100,30 +104,44 @@ def _say(control: Connection, message: JsonDict) -> None:
     control.send_bytes(json.dumps(message).encode())
 
 
-def _work(handed: JsonDict, control: Connection, flag: AbortFlag, shared: Any) -> None:
-    run, settings, clock = Run(**handed["run"]), Settings.from_job(handed["settings"]), Clock()
-    os.environ[MARK] = run.job_id
-    _say(control, {"ack": clock.now_ms()})
-    job = _job_of(run, settings, clock, control, flag, shared)
-    _say(control, _end_of(job, settings))
+@dataclass(frozen=True)
+class Ways:
+    """What a run has to do with outside itself. ``say``: to the server. ``show``: its progress between commits."""
+
+    open_store: Callable[[Settings, Clock], Store]
+    flag: AbortFlag
+    say: Callable[[JsonDict], None]
+    show: Callable[[JsonDict], None]
 
 
-def _job_of(
-    run: Run, settings: Settings, clock: Clock, control: Connection, flag: AbortFlag, shared: Any
-) -> JobContext:
-    ledger = Ledger(open_job_store(settings, clock), clock, run.job_id, run.epoch, run.lock_key)
-    live = LiveLine(shared, run.job_id)
-    seen = _once(lambda: _say(control, {"seen": clock.now_ms()}))
-    return JobContext(run, ledger, flag, settings, show=live.show, on_seen=seen)
+def _ways(job_id: str, control: Connection, flag: AbortFlag, shared: Any) -> Ways:
+    return Ways(open_job_store, flag, lambda message: _say(control, message), LiveLine(shared, job_id).show)
+
+
+def work(handed: JsonDict, ways: Ways, clock: Clock) -> None:
+    """One run, from its first word to its last."""
+    run, settings = _read(handed)
+    ways.say({"ack": clock.now_ms()})
+    job = _job_of(run, settings, ways, clock)
+    ways.say(_end_of(job, settings))
+
+
+def _read(handed: JsonDict) -> tuple[Run, Settings]:
+    return Run(**handed["run"]), Settings.from_job(handed["settings"])
+
+
+def _job_of(run: Run, settings: Settings, ways: Ways, clock: Clock) -> JobContext:
+    ledger = Ledger(ways.open_store(settings, clock), clock, run.job_id, run.epoch, run.lock_key)
+    seen = _once(lambda: ways.say({"seen": clock.now_ms()}))
+    return JobContext(run, ledger, ways.flag, settings, show=ways.show, on_seen=seen)
 
 
 def _rehearse(control: Connection, flag: AbortFlag, shared: Any) -> None:
     """Goes the way of a job up to its first line, with one that is made up, while nobody waits for it: each page that
     is written to for the first time since the fork costs time, and there are hundreds.
     """
-    handed = json.loads(_MADE_UP)
-    run, settings, clock = Run(**handed["run"]), Settings.from_job(handed["settings"]), Clock()
-    job = _job_of(run, settings, clock, control, flag, shared)
+    run, settings = _read(json.loads(_MADE_UP))
+    job = _job_of(run, settings, _ways(run.job_id, control, flag, shared), Clock())
     flag.is_set()
     find_workflow(run.type)
     job.state.progress.as_json()
@@ -193,7 +211,7 @@ def _checked(returned: object) -> JsonDict:
 
 
 def _in_words(error: BaseException) -> str:
-    """For people, and fit for any database: half a character or a NUL in it must not cost the job its end."""
+    """For people, and fit for any database."""
     error = getattr(error, "orig", None) or error  # without the statement and its parameters
     try:
         said = str(error)
@@ -201,7 +219,7 @@ def _in_words(error: BaseException) -> str:
         said = ""
     plain = type(error).__module__.startswith("runner.")
     text = said if plain and said else f"{type(error).__name__}: {said}"
-    return text[:_LONGEST_ERROR].replace("\0", "").encode(errors="replace").decode()
+    return storable(text[:_LONGEST_ERROR])
 
 
 def _once(act: Callable[[], None]) -> Callable[[], None]:

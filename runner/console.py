@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import threading
 
 A_SECOND = 256_000
 """Bytes a second that one process and those below it have of the console; what is beyond is only counted."""
 
 _LONGEST_LINE = 8_192
 _PENDING_BYTES = 1_000_000
-_AT_ONCE = 4_096  # what a pipe that is writable takes without blocking
+_AT_ONCE = 4_096  # what a pipe takes in one piece
 
 
 class ConsoleShare:
@@ -58,41 +60,80 @@ class ConsoleShare:
 
 
 class Console:
-    """Written to only as far as it takes it at once: a console that nobody reads must not hold up the jobs."""
+    """Written to by a thread of its own, which can be lost: nobody waits for a console that takes nothing.
+
+    Not even a terminal that says that it can be written to takes all of a line at once.
+    """
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
         self._pending = bytearray()
         self._lost = 0
-
-    @property
-    def has_more(self) -> bool:
-        return bool(self._pending)
+        self._news = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._is_over = False
 
     def write(self, data: bytes) -> None:
-        """What there is no more room for is lost, and counted."""
-        if self._descriptor is None or not data:
-            return
-        if len(self._pending) + len(data) > _PENDING_BYTES:
-            self._lost += len(data)
-            return
+        """Whole lines. What there is no more room for is lost, and its lines are counted."""
+        with self._news:
+            if self._descriptor is None or not data:
+                return
+            if len(self._pending) + len(data) > _PENDING_BYTES:
+                self._lost += data.count(b"\n")
+                return
+            self._tell_lost()
+            self._pending += data
+            self._news.notify_all()
+            if self._thread is None:
+                with contextlib.suppress(RuntimeError):  # no thread is left: one may be at the next line
+                    self._begin(self._descriptor)
+
+    def finish(self, seconds: float) -> bool:
+        """Nothing more will come: waits so long until all is written, and says whether it is."""
+        with self._news:
+            self._is_over = True
+            self._news.notify_all()
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return not self._pending
+
+    def _begin(self, descriptor: int) -> None:
+        thread = threading.Thread(target=self._write_on, args=(descriptor,), name="job-console", daemon=True)
+        thread.start()
+        self._thread = thread
+
+    def _tell_lost(self) -> None:
         if self._lost:
-            self._pending += f"[{self._lost} bytes that jobs printed are left out here]\n".encode()
+            self._pending += f"[{self._lost} lines that jobs printed are left out here]\n".encode()
             self._lost = 0
-        self._pending += data
 
-    def pump(self) -> None:
-        """Writes what can be written now. A console that is gone takes everything."""
+    def _write_on(self, descriptor: int) -> None:
         try:
-            while self._pending and self._descriptor is not None and self._is_writable(self._descriptor):
-                del self._pending[: os.write(self._descriptor, self._pending[:_AT_ONCE])]
-        except BlockingIOError:
-            return
-        except OSError:
-            self._descriptor = None
-            self._pending.clear()
+            while data := self._next():
+                written = _written(descriptor, data)
+                with self._news:
+                    del self._pending[:written]
+        except OSError:  # a console that is gone takes everything
+            with self._news:
+                self._descriptor = None
+                self._pending.clear()
 
-    def _is_writable(self, descriptor: int) -> bool:
+    def _next(self) -> bytes:
+        """What is to be written next; nothing at the end."""
+        with self._news:
+            while not (self._pending or self._lost or self._is_over):
+                self._news.wait()
+            if not self._pending:
+                self._tell_lost()
+            return bytes(self._pending[:_AT_ONCE])
+
+
+def _written(descriptor: int, data: bytes) -> int:
+    """How much of it was. Waits until it is something, also where whoever has the console too made it non-blocking."""
+    try:
+        return os.write(descriptor, data)
+    except BlockingIOError:
         poller = select.poll()
         poller.register(descriptor, select.POLLOUT)
-        return bool(poller.poll(0))
+        poller.poll()
+        return 0

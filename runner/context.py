@@ -191,8 +191,8 @@ class JobContext:
         source: an iterable (the position is how many are done), or a function ``(after_key, size) -> items`` that
             have a ``.key`` (the position is the last key; what shrinks as it is worked on must be walked by key).
         total: of an iterable, the whole; of a function, what is left from the position on.
-        No delay after the last batch, nor after one that called ``skip_delay``. A run that goes on after a crash
-        first waits out what is left of the delay.
+        No delay after the last batch, nor after one that called ``skip_delay``. A run that goes on, after a crash or
+        as a retry, first waits out what is left of the delay.
         """
         walk: Source[Item] = source_of(source, self.position)
         if total is not None:
@@ -263,7 +263,8 @@ class JobContext:
         return self._seq
 
     def _wait_out_delay(self, delay_ms: int, walk: Source[Any]) -> None:
-        if self.run.is_first or not delay_ms or not self.patiently(walk.has_more):
+        goes_on = not self.run.is_first or self.position is not None or self._began[1] > 0  # of a retry the first run
+        if not goes_on or not delay_ms or not self.patiently(walk.has_more):
             return
         last = self.patiently(self.ledger.last_commit_at)
         if last is not None:

@@ -15,6 +15,7 @@ from runner.stores.batches import BatchRows
 from runner.stores.cancels import CancelRows
 from runner.stores.jobs import JobRows
 from runner.stores.pauses import PauseRows
+from runner.stores.retries import RetryRows
 from runner.stores.runs import RunRows
 from runner.workflow import Workflow, find_workflow
 
@@ -45,7 +46,7 @@ class RunEnd:
     """How a run ended. ``ended``: what its process said last, None if it said nothing; ``words``: how it died.
 
     ``error``: of a job that failed while it was being stopped, and left its end to us. ``limit``: which limit it went
-    beyond, in words. ``forced``: signals were sent. ``server_died``: it ended because the server did, which is not
+    beyond, in words. ``forced``: signals ended it. ``server_died``: it ended because the server did, which is not
     held against the job.
     """
 
@@ -94,7 +95,7 @@ def _keep(tx: Transaction, job: Job, end: RunEnd) -> None:
     """What is worth knowing of a run whatever follows."""
     if job.cancellation is not None:
         CancelRows(tx).proved(job.id, job.epoch, end.containment)
-    if job.timeout_ms is not None and end.ran_ms:
+    if job.timeout_ms is not None and end.ran_ms and end.mode != "settle":
         RunRows(tx).ran(job.id, job.epoch, end.ran_ms)
     if end.post_mortem is not None and end.mode != "settle":
         RunRows(tx).examined(job.id, job.epoch, end.post_mortem)
@@ -119,7 +120,8 @@ def _another_run(tx: Transaction, job: Job, resumable: bool, end: RunEnd) -> Con
     """For a run that was stopped for a while, or died."""
     if end.draining or job.stop_reason in (StopReason.DRAIN, StopReason.RESUME):
         if end.acknowledged and not resumable:
-            _fail(tx, job, "interrupted: the server went down while it ran")
+            why = "its pause was taken back" if job.stop_reason is StopReason.RESUME else "the server went down"
+            _fail(tx, job, f"interrupted: {why} while it ran")
             return None
         return _put_back_or_again(tx, job, end)
     if not end.acknowledged or (end.server_died and resumable):
@@ -137,12 +139,12 @@ def _beyond_its_limit(job: Job, end: RunEnd) -> str:
         limit = end.limit or f"timed out: it ran longer than timeoutMs ({job.timeout_ms})"
     else:
         limit = end.limit or f"memory: it came close to maxMemoryMb ({job.max_memory_mb})"
-    if end.forced:
-        where = (end.post_mortem or {}).get("summary")
-        return f"{limit}, and did not stop{f': {where}' if where else ''}; it was ended by force, what was done is kept"
     if end.ended in ("stopped", "failed"):
         meanwhile = f" ({end.error})" if end.error else ""
         return f"{limit}; it stopped at a checkpoint{meanwhile}, what was done is kept"
+    if end.forced:
+        where = (end.post_mortem or {}).get("summary")
+        return f"{limit}, and did not stop{f': {where}' if where else ''}; it was ended by force, what was done is kept"
     return f"{limit}; {end.words}"
 
 
@@ -195,5 +197,5 @@ def _settle_or_release(tx: Transaction, job: Job, workflow: Workflow | None, end
         RunRows(tx).put_back(job.id, job.epoch)
         return Conclusion(Next.PUT_BACK, job)
     RunRows(tx).release(job.id, job.epoch)
-    RunRows(tx).carry_over(job)
+    RetryRows(tx).carry_over(job)
     return Conclusion(Next.RELEASED, job)

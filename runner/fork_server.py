@@ -11,18 +11,22 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
 from runner.job import ProcessIdentity
-from runner.proc import ON_LINUX, children, stat_of
+from runner.proc import ON_LINUX, children, start_ticks, stat_of
 from runner.tree import SERVER, become_subreaper, identify
 
 PRELOAD_WORKFLOWS = "RUNNER_PRELOAD_WORKFLOWS"
 """The environment variable that tells the fork server which modules of workflows to load; never anything secret."""
+
+_marks: dict[str, str] = {}
+_launch = threading.Lock()
 
 
 def raise_file_limit() -> int:
@@ -41,11 +45,12 @@ def raise_file_limit() -> int:
 def start_fork_server(context: ForkServerContext, workflow_modules: Sequence[str], mark: str) -> None:
     """Starts it with what jobs need; only from the main thread, before other threads block signals.
 
-    ``mark``: ``server_mark`` of this server, by which a later one finds what this one leaves behind.
+    ``mark``: ``server_mark`` of this server, by which a later one finds what this one leaves behind. Whoever starts a
+    process below the fork server from here on, and finds it dead, starts the next one with the same.
     """
-    os.environ[SERVER] = mark
-    os.environ[PRELOAD_WORKFLOWS] = ",".join(workflow_modules)
+    _marks.update({SERVER: mark, PRELOAD_WORKFLOWS: ",".join(workflow_modules)})
     context.set_forkserver_preload(["runner.preload"])
+    forkserver._forkserver.ensure_running = _ensure_running  # type: ignore[method-assign]
     become_subreaper()
     _ensure_running()
 
@@ -69,11 +74,35 @@ def fork_server_pid() -> int | None:
 
 def _ensure_running() -> None:
     """SIGINT is blocked meanwhile: a new one, born with that, is not interrupted before its preload ignores it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with _launch:
+        if _is_running():
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with _marked():
+                forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _is_running() -> bool:
+    pid = fork_server_pid()
+    return pid is not None and start_ticks(pid) is not None
+
+
+@contextlib.contextmanager
+def _marked() -> Iterator[None]:
+    """Only while a fork server is launched: what else this process starts is not the runner's, and not its to end."""
+    before = {name: os.environ.get(name) for name in _marks}
+    os.environ.update(_marks)
     try:
-        forkserver.ensure_running()
+        yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def collect(process: ProcessIdentity) -> int | None:
@@ -85,11 +114,15 @@ def collect(process: ProcessIdentity) -> int | None:
 
 
 def collect_sessions(sessions: AbstractSet[int], but: AbstractSet[int]) -> None:
-    """Collects our dead children that belong to these sessions of jobs, except those in ``but``."""
-    for pid in children(os.getpid()) if ON_LINUX and sessions else []:
-        stat = stat_of(pid) if pid not in but else None
-        if stat is not None and stat.is_dead and stat.session in sessions:
-            _wait(pid)
+    """Collects our dead children that belong to these sessions of jobs, except those in ``but``.
+
+    Out of descriptors, none: they wait for the next time.
+    """
+    with contextlib.suppress(OSError):
+        for pid in children(os.getpid()) if ON_LINUX and sessions else []:
+            stat = stat_of(pid) if pid not in but else None
+            if stat is not None and stat.is_dead and stat.session in sessions:
+                _wait(pid)
 
 
 def _wait(pid: int) -> int | None:

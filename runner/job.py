@@ -132,7 +132,8 @@ class Job:
     """A job as the store holds it. ``epoch`` counts claims; ``attempt`` counts starts that were acknowledged.
 
     ``revision`` grows with every change of the row, ``ledger_version`` with every change of its batches. ``ran_ms``:
-    how long its ended runs took, kept for jobs with a timeout. ``retry_of``: the job it goes on with.
+    how long its ended runs took, kept for jobs with a timeout. ``retry_of``: the job it goes on with. ``survivors``:
+    who would not die when it was stopped, for whatever reason.
     """
 
     id: str
@@ -160,6 +161,7 @@ class Job:
     max_memory_mb: int | None = None
     ran_ms: int = 0
     containment: str | None = None
+    survivors: tuple[JsonDict, ...] = ()
     post_mortem: JsonDict | None = None
     progress: Progress = field(default_factory=Progress)
     result: JsonDict = field(default_factory=dict)

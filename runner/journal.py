@@ -14,13 +14,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class JournalledCancel:
-    """A cancel as it was asked for. ``at``: UTC milliseconds."""
+    """A cancel as it was asked for. ``at``: UTC milliseconds. ``force``: also of a job cancelled before."""
 
     job_id: str
     by: str
     reason: str | None
     stop_ms: int
     at: int
+    force: bool = False
 
 
 class CancelJournal:
@@ -47,9 +48,6 @@ class CancelJournal:
     def pending(self) -> list[JournalledCancel]:
         with self._lock:
             return list(self._pending)
-
-    def names(self, job_id: str) -> bool:
-        return any(cancel.job_id == job_id for cancel in self.pending())
 
     def recorded(self, cancels: list[JournalledCancel]) -> None:
         """These are in the store now."""

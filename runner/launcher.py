@@ -177,7 +177,7 @@ class Launcher:
     def _handed_over(self, item: Launch, process: JobProcess) -> bool:
         crashpoint("after_bind")
         try:
-            process.hand_over(_run_of(item.job, item.mode), self._for_job)
+            process.hand_over(run_of(item.job, item.mode), self._for_job)
         except OSError:  # it is gone: another process can have the job
             return False
         crashpoint("after_hand_over")
@@ -199,7 +199,8 @@ class Launcher:
         return now.epoch == job.epoch and (item.mode == "settle" or (now.stop_reason is None and now.is_live))
 
 
-def _run_of(job: Job, mode: str) -> Run:
+def run_of(job: Job, mode: str) -> Run:
+    """What the process of a claimed job is handed."""
     return Run(
         job_id=job.id,
         type=job.type,

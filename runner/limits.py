@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from runner.running import Running
 from runner.settings import Settings
 from runner.workflow import grace_of
 
+log = logging.getLogger(__name__)
 MEMORY_SECONDS = 0.2
 _SHARE_OF_TIME = 20
 """Looking at memory takes at most so small a part of the loop's time, however many jobs have a limit."""
@@ -42,9 +44,16 @@ class Limits:
             return
         for run in runs:
             if _is_limited(run):
-                self._look(run)
+                self._look_alone(run)
         now = self.clock.boot_seconds()
         self.look_at = now + max(MEMORY_SECONDS, (now - began) * _SHARE_OF_TIME)
+
+    def _look_alone(self, run: Running) -> None:
+        """A run that cannot be looked at now must not hold up the others."""
+        try:
+            self._look(run)
+        except Exception:
+            log.exception("The memory of %s cannot be told; looking again", run.job_id)
 
     def _look(self, run: Running) -> None:
         most = run.job.max_memory_mb or 0
@@ -60,4 +69,7 @@ class Limits:
 
 
 def _is_limited(run: Running) -> bool:
-    return run.job.max_memory_mb is not None and run.acknowledged and not run.exited and not run.is_being_killed
+    """A settling run is not: to stop it would only begin it anew, with the lock held all the while."""
+    if run.job.max_memory_mb is None or run.mode == "settle":
+        return False
+    return run.acknowledged and not run.exited and not run.is_being_killed

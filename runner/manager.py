@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -25,7 +25,8 @@ from runner.settings import Settings
 from runner.starting import StartRequest, known_start, write_retry, write_start
 from runner.store import Store
 from runner.stores.batches import BatchRows
-from runner.stores.jobs import JobFilter, JobRows, KeyRows
+from runner.stores.jobs import JobFilter, JobRows
+from runner.stores.keys import KeyRows
 from runner.stores.runs import RunRows
 from runner.supervisor import Supervisor
 from runner.workflow import grace_of, load_workflows
@@ -175,7 +176,8 @@ class JobManager:
     def retry(self, job_id: str, by: str) -> str:
         """Starts a new job that goes on where this one stopped; returns its id.
 
-        Raises Draining, TooManyJobs, JobNotFound, JobLive, RetriedAlready, NotForThatState, and what ``admit`` finds.
+        Raises Draining, TooManyJobs, JobNotFound, JobLive, RetriedAlready, NotForThatState, InvalidFields, and what
+        ``admit`` finds.
         """
         if self.draining:
             raise Draining
@@ -231,23 +233,21 @@ class JobManager:
         """
         self._supervisor.drain()
         crashpoint("after_drain_begun")
-        for job_id in self._supervisor.running_ids():
-            self._stop_for_drain(job_id)
+        self._stop_for_drain([job for one in self._supervisor.running_ids() if (job := self._supervisor.job_of(one))])
         while not (self._supervisor.is_idle() or done.wait(0.02)):
             pass
         return self._supervisor.forced
 
-    def _stop_for_drain(self, job_id: str) -> None:
-        job = self._supervisor.job_of(job_id)
-        if job is None:
-            return
+    def _stop_for_drain(self, running: Sequence[Job]) -> None:
         try:
             with self.store.write() as tx:
-                RunRows(tx).request_stop(job_id, StopReason.DRAIN)
+                for job in running:
+                    RunRows(tx).request_stop(job.id, StopReason.DRAIN)
             crashpoint("after_drain_commit")
         except StoreUnavailable as error:
-            log.warning("Job %s is stopped unrecorded: %s", job_id, error)
-        self._supervisor.stop(job_id, grace_of(job, self.settings))
+            log.warning("The jobs are stopped unrecorded: %s", error)
+        for job in running:
+            self._supervisor.stop(job.id, job.epoch, grace_of(job, self.settings))
 
     def close(self) -> None:
         self._supervisor.close()

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from multiprocessing.reduction import DupFd
 from typing import Any, TextIO
 
@@ -44,7 +45,7 @@ class Outlets:
         faulthandler.enable(file=self._stacks)
         faulthandler.register(STACKS_SIGNAL, file=self._stacks)
         faulthandler.register(signal.SIGTERM, file=self._stacks, chain=True)
-        os.register_at_fork(after_in_child=_fall_silent)
+        os.register_at_fork(after_in_child=_silence_of(self._stacks))
 
     def close(self) -> None:
         """The server's copies, once the process has its own."""
@@ -87,8 +88,16 @@ def _by_lines(stream: Any, descriptor: int) -> TextIO:
     return found
 
 
-def _fall_silent() -> None:
-    """A process forked by the job is not the job: its stacks must not be taken for the job's."""
-    faulthandler.unregister(STACKS_SIGNAL)
-    faulthandler.unregister(signal.SIGTERM)
-    faulthandler.disable()
+def _silence_of(stacks: int) -> Callable[[], None]:
+    """For a process forked by the job, which is not the job: its stacks must not be taken for the job's.
+
+    They go nowhere, and nothing else changes: to unregister would take the job's own way with SIGTERM from it.
+    """
+    nowhere, file = os.open(os.devnull, os.O_WRONLY), os.fstat(stacks)
+
+    def fall_silent() -> None:
+        with contextlib.suppress(OSError):  # the job has closed it; or has something else of its own there
+            if os.path.samestat(os.fstat(stacks), file):
+                os.dup2(nowhere, stacks, inheritable=False)
+
+    return fall_silent

@@ -1,7 +1,7 @@
 """What jobs print: the last of it is kept, and it goes on to the server's console.
 
-One thread reads for all of them, so that a job that prints without end holds up nobody but itself. Nothing here
-waits for a pipe's end: a process that a job left behind keeps it open.
+One thread reads for all of them, so that a job that prints without end holds up nobody but itself; another writes to
+the console. Nothing here waits for a pipe's end: a process that a job left behind keeps it open.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ _KEPT_IN_ALL = 64_000_000
 _KEPT_AT_LEAST = 64_000
 _READ_BYTES = 65_536
 _UNSAID_BYTES = 262_144
-_SAY_SECONDS = 0.05
 _PAUSE_SECONDS = 0.2
 _LAST_SECONDS = 0.5
 
@@ -162,12 +161,13 @@ class OutputReader:
         if self._thread is not None:
             self._over_at = self._clock.boot_seconds() + _LAST_SECONDS
             self._ring()
-            self._thread.join()
+            self._thread.join(_LAST_SECONDS)
+            self._console.finish(max(0.0, self._over_at - self._clock.boot_seconds()))
 
     def _is_over(self) -> bool:
         if self._over_at is None:
             return False
-        return not (self._news or self._console.has_more) or self._clock.boot_seconds() > self._over_at
+        return not self._news or self._clock.boot_seconds() > self._over_at
 
     def _ring(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -197,11 +197,8 @@ class OutputReader:
             self._owing.pop(output, None)
             if due_at is not None:
                 self._owing[output] = due_at
-        self._console.pump()
 
     def _wait_seconds(self) -> float | None:
-        if self._console.has_more:
-            return _SAY_SECONDS
         if self._owing:
             return max(0.0, min(self._owing.values()) - self._clock.boot_seconds())
         return None

@@ -35,7 +35,7 @@ class Pauser:
             crashpoint("before_pause_commit")
         crashpoint("after_pause_commit")
         if job.is_claimed:
-            self._stop(job_id, grace_of(job, self._settings))
+            self._stop(job_id, job.epoch, grace_of(job, self._settings))
         return job
 
     def resume(self, job_id: str, by: str) -> Job:

@@ -11,7 +11,8 @@ from runner.clock import Clock
 from runner.job import JsonDict, ProcessIdentity
 from runner.outlets import STACKS_SIGNAL
 from runner.snapshot import snapshot
-from runner.stacks import Stack, Stacks, read_stacks, where
+from runner.stacks import Frame, Stack, Stacks, read_stacks, where
+from runner.store import storable
 from runner.tree import send_signal
 
 MOST_BYTES = 64_000
@@ -55,10 +56,17 @@ class PostMortem:
             return None
         found: JsonDict = {"at": self._at if self._at is not None else self._clock.now_ms()} | self._seen
         if (summary := self._summary(stacks)) is not None:
-            found["summary"] = summary
+            found["summary"] = storable(summary)
         found["stacks"] = [_as_json(stack) for stack in stacks.threads[:_MOST_THREADS]]
-        found["log"] = [line[:_LONGEST_LINE] for line in log()]
-        return _bounded(found)
+        return _with_log(found, log)
+
+    def least(self, log: Callable[[], list[str]]) -> JsonDict:
+        """What is left to say where all that is known could not be put together; it may be the log that could not."""
+        found: JsonDict = {"at": self._at if self._at is not None else self._clock.now_ms()}
+        try:
+            return _with_log(found, log)
+        except Exception:
+            return _with_log(found, list)
 
     def close(self) -> None:
         """Keeps what was written and gives back the descriptor."""
@@ -83,11 +91,14 @@ class PostMortem:
 
 
 def _as_json(stack: Stack) -> JsonDict:
-    return {"thread": stack.thread, "frames": [frame._asdict() for frame in stack.frames[:_MOST_FRAMES]]}
+    frames = [Frame(storable(file), line, storable(name)) for file, line, name in stack.frames[:_MOST_FRAMES]]
+    return {"thread": stack.thread, "frames": [frame._asdict() for frame in frames]}
 
 
-def _bounded(found: JsonDict) -> JsonDict:
-    while len(json.dumps(found)) > MOST_BYTES and (found["log"] or found["stacks"]):
+def _with_log(found: JsonDict, log: Callable[[], list[str]]) -> JsonDict:
+    """Bounded in all."""
+    found["log"] = [storable(line[:_LONGEST_LINE]) for line in log()]
+    while len(json.dumps(found)) > MOST_BYTES and (found["log"] or found.get("stacks")):
         part = "log" if found["log"] else "stacks"
         kept = len(found[part]) // 2
         found[part] = (found[part][-kept:] if part == "log" else found[part][:kept]) if kept else []

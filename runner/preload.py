@@ -1,6 +1,7 @@
 """What the fork server loads once, so that every job's process has it for nothing.
 
-A module that fails to import here must not end the fork server: it fails again, aloud, in the job that needs it.
+A module that fails to import here, or ends the program, must not end the fork server: it does so again, aloud, where
+the server loads it and in the job that needs it.
 """
 
 from __future__ import annotations
@@ -44,9 +45,10 @@ def fill_gaps() -> list[bytes]:
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a fork server that is started anew has those of a thread
 become_subreaper()
-warnings.filterwarnings("ignore", "forkserver: waitpid returned unexpected pid")  # an orphan that has come to it
-with contextlib.suppress(Exception):
+with contextlib.suppress(BaseException):
     load_workflows([name for name in os.environ.get(PRELOAD_WORKFLOWS, "").split(",") if name])
+# An orphan that has come to it; last, since a workflow may have made errors of all warnings.
+warnings.filterwarnings("ignore", "forkserver: waitpid returned unexpected pid")
 with contextlib.suppress(Exception):
     warm_up()
 gc.collect()

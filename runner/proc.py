@@ -1,6 +1,8 @@
 """What the system says of a process: when it started, who its children are, what it holds open.
 
-By ``/proc`` on Linux, by psutil elsewhere. Each answers for a process that is gone with nothing, never with an error.
+By ``/proc`` on Linux, by psutil elsewhere. For a process that is gone, and for one of which nothing may be known, each
+answers with nothing. Whatever else keeps it from telling, such as a lack of descriptors, goes up as OSError: it must
+not be taken for nobody.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ ON_LINUX = sys.platform.startswith("linux")
 _MOST_READ = 65_536
 _DEAD = frozenset("ZXx")
 _LOOKS = 50
+_NOBODY = (FileNotFoundError, ProcessLookupError, PermissionError)
+"""Gone, or somebody else's."""
 
 
 class Stat(NamedTuple):
@@ -71,31 +75,39 @@ def start_ticks(pid: int) -> int | None:
     return None if found is None or found.is_dead else found.ticks
 
 
-def children(pid: int, *, by_psutil: bool = not ON_LINUX) -> list[int]:
-    if by_psutil:
-        with contextlib.suppress(psutil.Error):
-            return [child.pid for child in psutil.Process(pid).children()]
-        return []
+def children(pid: int) -> list[int]:
+    """Linux only."""
     found: list[int] = []
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(*_NOBODY):
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(*_NOBODY):
                 found += map(int, _read(pid, f"task/{thread}/children").split())
     return found
 
 
 def descendants(pid: int, *, by_psutil: bool = not ON_LINUX) -> Iterator[int]:
-    """All below ``pid``, the deepest first."""
-    for child in children(pid, by_psutil=by_psutil):
-        yield from descendants(child, by_psutil=by_psutil)
-        yield child
+    """All below ``pid``, the deepest first. A loop: calls within calls end at a thousand, processes do not."""
+    if by_psutil:
+        with contextlib.suppress(psutil.Error):
+            yield from reversed([child.pid for child in psutil.Process(pid).children(recursive=True)])
+        return
+    way = [(pid, iter(children(pid)))]
+    while way:
+        above, below = way[-1]
+        child = next(below, None)
+        if child is not None:
+            way.append((child, iter(children(child))))
+            continue
+        way.pop()
+        if way:
+            yield above
 
 
 def open_files(pid: int) -> set[str]:
     found: set[str] = set()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(*_NOBODY):
         for entry in (PROC / str(pid) / "fd").iterdir():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(*_NOBODY):
                 found.add(str(entry.readlink()))
     return found
 
@@ -105,7 +117,7 @@ def environment(pid: int) -> list[bytes]:
 
     While it begins one, and while it exits, it seems to have none; so it is asked again until it has a command line.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(*_NOBODY):
         for _ in range(_LOOKS):
             found = (PROC / str(pid) / "environ").read_bytes()
             if not found and (PROC / str(pid) / "cmdline").read_bytes():  # it has begun meanwhile, or truly has none
@@ -117,7 +129,7 @@ def environment(pid: int) -> list[bytes]:
 
 def is_exiting(pid: int) -> bool:
     """It has given back its memory, and is not yet a zombie: then its children would be its parent's."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(*_NOBODY):
         return not _read(pid, "cmdline") and start_ticks(pid) is not None
     return False
 

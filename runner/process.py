@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import multiprocessing.process
 import os
 import signal
@@ -27,6 +28,7 @@ from runner.postmortem import PostMortem
 from runner.proc import descendants
 from runner.tree import JobTree, carries_mark, containment, identify, is_alive
 
+log = logging.getLogger(__name__)
 LOG_LINES = 200
 """How much of what a job printed stands in its post-mortem."""
 
@@ -57,10 +59,10 @@ class JobProcess:
     ) -> None:
         _collect_dismissed()
         self._clock, self._held_by = clock, held_by
-        self._place = held_by.place() if held_by is not None else Place(containment())
         self.bell = AbortBell(context)
         self.control, theirs = context.Pipe(duplex=True)
         output, stacks, outlets = open_outlets()
+        self._place = held_by.place() if held_by is not None else Place(containment())  # nothing fails unseen after it
         arguments = (theirs, self.bell.flag, shared, self._place, outlets)
         self._process = context.Process(target=child.main, args=arguments, name="job", daemon=False)
         try:
@@ -144,27 +146,39 @@ class JobProcess:
         self._post_mortem.examine()
 
     def post_mortem(self) -> JsonDict | None:
-        """All that is known by now; None unless it was examined or died of a fatal signal. Also after ``close``."""
-        return self._post_mortem.known(self.exit_code(), self.log_tail)
+        """All that is known by now; None unless it was examined or died of a fatal signal. Also after ``close``.
+
+        Never raises: no job stays claimed because of what is said of it.
+        """
+        try:
+            return self._post_mortem.known(self.exit_code(), self.log_tail)
+        except Exception:
+            log.exception("What is known of process %d could not be put together", self.identity.pid)
+            return self._post_mortem.least(self.log_tail)
 
     def log_tail(self, lines: int = LOG_LINES) -> list[str]:
         """The last lines that it and all below it have printed. Also after ``close``."""
         return self._output.tail(lines)
 
     def _give_up_birth(self, theirs: Connection, *files: int) -> None:
-        """The fork server died meanwhile. It may have forked before that: who has our pipe is told to end."""
-        for pid in descendants(os.getpid()):
-            found = identify(pid, self._clock.boot_id) if carries_mark(pid, "", self.bell.marker) else None
-            if found is not None and pid != fork_server_pid():
-                _ours.add(pid)
-                _dismissed.append(found)
+        """The fork server died meanwhile. It may have forked before that: who has our pipe is told to end.
+
+        The files go first: without a free descriptor nobody could be looked for.
+        """
         for file in files:
             os.close(file)
-        for end in (theirs, self.bell, self.control):
-            end.close()
-        self.bell.forget_child_end()
-        if self._held_by is not None:
-            self._held_by.leave(self._place)
+        try:
+            for pid in descendants(os.getpid()):
+                found = identify(pid, self._clock.boot_id) if carries_mark(pid, "", self.bell.marker) else None
+                if found is not None and pid != fork_server_pid():
+                    _ours.add(pid)
+                    _dismissed.append(found)
+        finally:
+            for end in (theirs, self.bell, self.control):
+                end.close()
+            self.bell.forget_child_end()
+            if self._held_by is not None:
+                self._held_by.leave(self._place)
 
     def send_away(self) -> None:
         """Tells a process that there will be no job. Its pipe stays open: the loop still listens to it."""

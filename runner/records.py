@@ -46,8 +46,8 @@ def _tell(tx: Transaction, run: Running, kind: str, at: int) -> None:
     elif kind == "seen":
         CancelRows(tx).seen(run.job_id, run.epoch, at)
     elif kind == "signals":
-        CancelRows(tx).record_stop(run.job_id, run.signals, [])
+        CancelRows(tx).record_stop(run.job_id, [], run.signals)
         CancelRows(tx).advance(run.job_id, run.phase or Phase.TERMINATING)
     elif kind == "survivors":
-        CancelRows(tx).record_stop(run.job_id, run.signals, run.survivors())
+        CancelRows(tx).record_stop(run.job_id, run.survivors(), run.signals)
         CancelRows(tx).advance(run.job_id, Phase.UNCONFIRMED)

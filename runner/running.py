@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -26,9 +27,9 @@ AFTER_END_SECONDS = 5.0
 class Running:
     """What is known of the run here; what must outlive the server is in the store. ``job``: as it was launched.
 
-    ``exited``: its sentinel has fired; whether it is gone is another question. ``look_at``: when to ask that next.
+    ``exited_at``: when its sentinel fired; whether it is gone is another question. ``look_at``: when to ask that next.
     ``unrecorded``: what the store has still to be told: (kind, time). ``limit``: which limit it went beyond, and in
-    words. Times of the ladder, ``began_at`` and ``look_at`` are boot seconds.
+    words. Times of the ladder and those that end in ``_at`` are boot seconds.
     """
 
     job: Job
@@ -42,16 +43,21 @@ class Running:
     began_at: float | None = None
     limit: tuple[StopReason, str] | None = None
     post_mortem: JsonDict | None = None
-    exited: bool = False
+    exited_at: float | None = None
     look_at: float = 0.0
     unrecorded: list[tuple[str, int]] = field(default_factory=list)
     signals: list[JsonDict] = field(default_factory=list)
     _examined: bool = False
     _saw_at: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # the ladder is climbed by the loop, begun by anybody
 
     @property
     def job_id(self) -> str:
         return self.job.id
+
+    @property
+    def exited(self) -> bool:
+        return self.exited_at is not None
 
     @property
     def epoch(self) -> int:
@@ -70,43 +76,59 @@ class Running:
                 self.unrecorded.append(("seen", message["seen"]))
             elif "ended" in message:
                 self.ended, self.error = message["ended"], message.get("error")
-                self.ladder = self.ladder or begin(self.clock.boot_seconds(), AFTER_END_SECONDS, AFTER_END_SECONDS)
+                self._begin(AFTER_END_SECONDS, AFTER_END_SECONDS)
             elif "killed" in message:
                 self._note(signal.SIGKILL, message["killed"])
 
     def send_away(self) -> None:
         """The process does not get the job after all; it ends by itself, or is ended."""
         self.process.send_away()
-        self.ladder = self.ladder or begin(self.clock.boot_seconds(), _AWAY_SECONDS, _AWAY_SECONDS)
+        self._begin(_AWAY_SECONDS, _AWAY_SECONDS)
 
     def stop(self, grace: float, terminate: float, *, force: bool = False) -> None:
-        """Raises the flag and begins the ladder; one that has begun goes on as it is, unless force is asked for."""
+        """Raises the flag and begins the ladder; one that has begun goes on as it is, unless force is asked for.
+
+        From any thread.
+        """
         self.process.bell.ring()
-        now = self.clock.boot_seconds()
-        if not force:
-            self.ladder = self.ladder or begin(now, grace, terminate)
-        elif not self.is_being_killed:
-            self.ladder = at_kill(now, self.phase or Phase.REQUESTED)
+        if force:
+            self._kill()
+        else:
+            self._begin(grace, terminate)
+        if self.phase is Phase.UNCONFIRMED:  # who will not die is known already; whoever asks now is told too
+            self.unrecorded.append(("survivors", self.clock.now_ms()))
+
+    def _begin(self, grace: float, terminate: float) -> None:
+        with self._lock:
+            self.ladder = self.ladder or begin(self.clock.boot_seconds(), grace, terminate)
+
+    def _kill(self) -> None:
+        with self._lock:
+            if not self.is_being_killed:
+                self.ladder = at_kill(self.clock.boot_seconds(), self.phase or Phase.REQUESTED)
 
     def exceed(self, reason: StopReason, words: str, grace: float, terminate: float, *, force: bool = False) -> None:
         """It went beyond a limit: it is stopped, and the store is told why as soon as it answers."""
-        if self.limit is None:
+        if self.limit is None:  # of two limits the first is the reason
+            self.limit = (reason, words)
             self.unrecorded.append(("limit", self.clock.now_ms()))
-        self.limit = (reason, words)
         self.stop(grace, terminate, force=force)
 
     @property
     def timeout_at(self) -> float | None:
         """When its time is over, in boot seconds; None without a limit, before it has begun, and once it is stopped."""
-        if self.job.timeout_ms is None or self.began_at is None or self.mode == "settle" or self.ladder is not None:
+        if self.job.timeout_ms is None or self.began_at is None or self.mode == "settle":
+            return None
+        if self.ladder is not None or self.exited:
             return None
         return self.began_at + max(0, self.job.timeout_ms - self.job.ran_ms) / 1000
 
     def climb(self) -> None:
         """Does what the ladder says is due now."""
-        if self.ladder is None:
-            return
-        self.ladder, acts = step(self.ladder, self.clock.boot_seconds())
+        with self._lock:
+            if self.ladder is None:
+                return
+            self.ladder, acts = step(self.ladder, self.clock.boot_seconds())
         for act in acts:
             self._do(act)
 
@@ -146,12 +168,20 @@ class Running:
         return self.ladder.phase if self.ladder else None
 
     @property
+    def was_forced(self) -> bool:
+        """Whether its job was ended by signals, and not only what it left behind when it had ended by itself."""
+        return bool(self.signals) and self.ended is None and self.mode != "settle"
+
+    @property
     def is_being_killed(self) -> bool:
         return self.phase in (Phase.KILLING, Phase.UNCONFIRMED)
 
     def survivors(self) -> list[JsonDict]:
-        """Who of its tree lives."""
-        members = self.process.tree(self.job_id).members()
+        """Who of its tree lives, as far as can be told now."""
+        try:
+            members = self.process.tree(self.job_id).members()
+        except OSError:  # out of descriptors: to be told about must not depend on it
+            return []
         return [{"pid": member.pid, "name": name_of(member.pid)} for member in members]
 
     def is_gone(self) -> bool:
@@ -162,8 +192,7 @@ class Running:
             return False
         if self.process.tree(self.job_id).is_empty():
             return True
-        if not self.is_being_killed:
-            self.ladder = at_kill(now, self.phase or Phase.REQUESTED)
+        self._kill()
         self.look_at = now + (_LOOK_SECONDS if self.phase is Phase.UNCONFIRMED else _DYING_SECONDS)
         return False
 
@@ -192,7 +221,8 @@ class Running:
         words = self.process.in_words()
         if found and "summary" in found and not self.signals:
             words += f" {found['summary']}"
-        ran = self.clock.boot_seconds() - self.began_at if self.began_at is not None else 0.0
+        ended_at = self.clock.boot_seconds() if self.exited_at is None else self.exited_at
+        ran = ended_at - self.began_at if self.began_at is not None else 0.0
         return RunEnd(
             self.job_id,
             self.epoch,
@@ -205,7 +235,7 @@ class Running:
             error=self.error,
             draining=draining,
             limit=self.limit[1] if self.limit else None,
-            forced=bool(self.signals),
+            forced=self.was_forced,
             ran_ms=int(ran * 1000),
             post_mortem=found,
         )

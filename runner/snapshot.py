@@ -60,8 +60,9 @@ def snapshot(pid: int, born_of: int | None = None) -> JsonDict:
         found["waitsIn"] = waits_in
     own, inherited = _own_bytes(pid), _own_bytes(born_of) if born_of is not None else 0
     found["memoryMb"] = round(max(0, own - inherited) / 1e6, 1)
-    if names := [_name(below) for below in islice(descendants(pid), _MOST_PROCESSES)]:
-        found["processes"] = names
+    with contextlib.suppress(OSError):
+        if names := [_name(below) for below in islice(descendants(pid), _MOST_PROCESSES)]:
+            found["processes"] = names
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-import linecache
+import os
 import re
 import stat
 import sysconfig
@@ -14,10 +14,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-_THREAD = re.compile(r"(Current thread|Thread) (0x[0-9a-f]+)[^\n]*\(most recent call first\):\n")
-_FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)\n')
-_FATAL = re.compile(r"Fatal Python error: ([^\n]+)\n")
-_ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
+# The file is the job's to write to as well: none of these may look far from where it begins.
+_THREAD = re.compile(r"(Current thread|Thread) (0x[0-9a-f]{1,16})[^\n]{0,80}?\(most recent call first\):\n")
+_FRAME = re.compile(r'^  File "(.*)", line (\d{1,9}) in (.*)', re.MULTILINE)
+_FATAL = re.compile(r"Fatal Python error: ([^\n]{1,200})\n")
+_ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U(00(?:0[0-9a-f]|10)[0-9a-f]{4}))")
+_MORE_THREADS = re.compile(r"^\.\.\.$", re.MULTILINE)
+_MOST_FRAMES_TOLD = 100
 _RUNNER = Path(__file__).parent
 _CHILD = str(_RUNNER / "child.py")
 _WORKFLOWS = tuple(f"{_RUNNER / folder}/" for folder in ("workflows", "demo"))
@@ -43,9 +46,13 @@ class Stack:
     """The one that the signal came to: where something fatal happened, or any."""
 
 
+_NOT_TOLD = Stack("", ())
+"""Stands for all threads beyond the hundredth; the main thread is one of them."""
+
+
 @dataclass(frozen=True)
 class Stacks:
-    """The main thread first. ``fatal``: what the process died of, in the system's words."""
+    """The main thread first, if it is there. ``fatal``: what the process died of, in the system's words."""
 
     threads: tuple[Stack, ...] = ()
     fatal: str | None = None
@@ -56,16 +63,19 @@ class Stacks:
 def read_stacks(text: str) -> Stacks:
     """The last whole report in ``text``, which may have several, and broken ones.
 
-    A report has each thread once, and the main thread last.
+    A report has each thread once, and the main thread last, unless there are more than a hundred.
     """
     last = next(reversed(list(_FATAL.finditer(text))), None)
-    reports: list[list[Stack]] = [[]]
+    reports: list[dict[str, Stack]] = [{}]
     for block in _blocks(text[last.end() :] if last else text):
-        if any(block.thread == other.thread for other in reports[-1]):
-            reports.append([])
-        reports[-1].append(block)
-    whole = [report for report in reports if report and _around(report[-1]) is not None]
-    report = (whole or reports)[-1]
+        if block.thread in reports[-1]:
+            reports.append({})
+        reports[-1][block.thread] = block
+        if _around(block) is not None or block == _NOT_TOLD:  # the next one begins, maybe with a thread that is new
+            reports.append({})
+    found = [tuple(report.values()) for report in reports if report]
+    whole = [report for report in found if _is_main(report[-1])]
+    report = (whole or found or [()])[-1]
     return Stacks(tuple(_ours_left_out(report)), last[1] if last else None, _home(report))
 
 
@@ -91,10 +101,12 @@ def where(stacks: Stacks) -> str | None:
 def _blocks(text: str) -> Iterator[Stack]:
     heads = list(_THREAD.finditer(text))
     for head, following in zip_longest(heads, heads[1:]):
-        end = following.start() if following else len(text)
-        found = _FRAME.finditer(text, head.end(), end)
+        end = max(head.end(), text.rfind("\n", 0, following.start() if following else len(text)) + 1)
+        found = _FRAME.finditer(text, head.end(), end)  # whole lines: the last one may have been cut off
         frames = (Frame(_plain(frame[1]), int(frame[2]), _plain(frame[3])) for frame in found)
         yield Stack(head[2], tuple(frames), head[1] != "Thread")
+        if _MORE_THREADS.search(text, head.end(), end):
+            yield _NOT_TOLD
 
 
 def _plain(text: str) -> str:
@@ -106,11 +118,20 @@ def _around(stack: Stack) -> int | None:
     return next((at for at, frame in enumerate(stack.frames) if frame.file == _CHILD), None)
 
 
+def _is_main(last: Stack) -> bool:
+    """Whether the last thread of a report is the main one, and not the last before the report was cut off.
+
+    Its frames end in what is around a job, or are too many to be told of to there.
+    """
+    return _around(last) is not None or len(last.frames) >= _MOST_FRAMES_TOLD
+
+
 def _ours_left_out(report: Sequence[Stack]) -> Iterator[Stack]:
-    *others, main = report or [Stack("main", ())]
-    if main.frames:
+    has_main = bool(report) and _is_main(report[-1])
+    if has_main:
+        main = report[-1]
         yield Stack("main", main.frames[: _around(main)] or main.frames, main.is_current)
-    for stack in others:
+    for stack in report[:-1] if has_main else report:
         if stack.frames and not _is_the_runners(stack):
             yield stack
 
@@ -145,7 +166,7 @@ def _call_at(frame: Frame, inner: str | None) -> str | None:
     """The call that a line is in. ``inner``: the function it has come to, if that is Python."""
     calls = [call for call in _calls(frame.file) if call.lineno <= frame.line <= (call.end_lineno or call.lineno)]
     at_line = [call for call in calls if frame.line in (call.lineno, call.func.end_lineno)] or calls
-    names = [_dotted(call.func)[-_LONGEST_NAME:] for call in at_line]
+    names = [_dotted(call.func) for call in at_line]
     if inner is not None:
         fitting = [name for name in names if name.rpartition(".")[2] == inner]
         return fitting[0] if fitting else names[0] if len(names) == 1 else None
@@ -155,35 +176,49 @@ def _call_at(frame: Frame, inner: str | None) -> str | None:
 
 
 def _dotted(node: ast.expr) -> str:
-    match node:
-        case ast.Name(id=name):
-            return name
-        case ast.Attribute(value=value, attr=name):
-            return f"{_dotted(value)}.{name}"
-        case ast.Call(func=func):
-            return f"{_dotted(func)}()"
-        case ast.Subscript(value=value):
-            return f"{_dotted(value)}[…]"
-        case _:
-            return "…"
+    """The end of it, if it is long. Step by step: a chain of calls may be longer than Python's own stack."""
+    said = ""
+    while len(said) < _LONGEST_NAME:
+        match node:
+            case ast.Attribute(value=inner, attr=name):
+                node, said = inner, f".{name}{said}"
+            case ast.Call(func=inner):
+                node, said = inner, f"(){said}"
+            case ast.Subscript(value=inner):
+                node, said = inner, f"[…]{said}"
+            case _:
+                said = (node.id if isinstance(node, ast.Name) else "…") + said
+                break
+    return said[-_LONGEST_NAME:]
 
 
 def _calls(file: str) -> tuple[ast.Call, ...]:
-    """The calls in a source file, the outer before the inner; none of what is no plain file, or too long to read."""
+    """The calls in a source file, the outer before the inner; none where a job names what is no plain source."""
     try:
-        found = Path(file).stat()
+        found = Path(file).stat() if file.endswith(".py") else None
     except (OSError, ValueError):
         return ()
-    if not stat.S_ISREG(found.st_mode) or found.st_size > _LONGEST_SOURCE:
-        return ()
-    return _calls_in(file, found.st_mtime_ns)
+    return _calls_in(file, found.st_mtime_ns) if found is not None and _is_source(found) else ()
+
+
+def _is_source(found: os.stat_result) -> bool:
+    """What is made up as it is read, as in ``/proc``, is a plain file too, but has no size; and may never end."""
+    return stat.S_ISREG(found.st_mode) and 0 < found.st_size <= _LONGEST_SOURCE
 
 
 @functools.lru_cache(maxsize=32)
 def _calls_in(file: str, _: int) -> tuple[ast.Call, ...]:
-    linecache.checkcache(file)
     try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = ast.parse(_source(file))
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
     return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def _source(file: str) -> str:
+    """Opened so that it cannot wait, and looked at once more: it may have become something else meanwhile."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        return os.read(descriptor, _LONGEST_SOURCE).decode(errors="replace") if _is_source(os.fstat(descriptor)) else ""
+    finally:
+        os.close(descriptor)

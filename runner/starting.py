@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from runner.crashpoint import crashpoint
-from runner.errors import JobLive, KeyReused, LockBusy, NotForThatState, RetriedAlready, TooManyJobs
+from runner.errors import (
+    FieldFault,
+    InvalidFields,
+    JobLive,
+    KeyReused,
+    LockBusy,
+    NotForThatState,
+    RetriedAlready,
+    TooManyJobs,
+)
 from runner.job import Job, JobStatus, JsonDict, new_job_id
 from runner.settings import Settings
 from runner.store import Transaction
 from runner.stores.events import add_event
-from runner.stores.jobs import JobRows, KeyRows, NewJob
+from runner.stores.jobs import JobRows, NewJob
+from runner.stores.keys import KeyRows
+from runner.stores.retries import RetryRows
 from runner.workflow import JobConfig, Workflow, find_workflow
 
 
@@ -60,31 +74,50 @@ def write_start(request: StartRequest, settings: Settings, tx: Transaction) -> s
 def write_retry(job_id: str, by: str, settings: Settings, tx: Transaction) -> str:
     """A new job that goes on where ``job_id`` stopped; returns its id. It waits until that one is quite over.
 
-    Raises JobNotFound; NotForThatState for a completed job; JobLive; RetriedAlready where another job has gone on with
-    it, since that may have done what would be done again; and whatever its type's ``admit`` finds.
+    A retry that never ran hands on the job it waited for. Raises JobNotFound; NotForThatState for a completed job;
+    JobLive; RetriedAlready where another job has gone on with it, since that may have done what would be done again;
+    InvalidFields where its config is not taken any more; and whatever its type's ``admit`` finds.
     """
-    job = JobRows(tx).get(job_id, archived=True)
-    if job.is_live:
-        raise JobLive(job.status)
-    if job.status is JobStatus.COMPLETED:
-        raise NotForThatState("retried", job.status)
-    if (other := JobRows(tx).retry_of(job_id)) is not None:
+    asked_for = JobRows(tx).get(job_id, archived=True)
+    if asked_for.is_live:
+        raise JobLive(asked_for.status)
+    if asked_for.status is JobStatus.COMPLETED:
+        raise NotForThatState("retried", asked_for.status)
+    job = RetryRows(tx).origin(asked_for)
+    if (other := RetryRows(tx).retry_of(job.id)) is not None:
         raise RetriedAlready(other)
     workflow = find_workflow(job.type)
     if workflow is None:
         raise NotForThatState("retried", f"of a type that is not loaded: {job.type}")
+    config = _read(workflow.config, job.config)
+    options = _read(workflow.options, job.options) if workflow.options else None
+    if workflow.check is not None:
+        workflow.check(config, settings)
     _make_room(tx, settings)
-    new = _retry_of(job, workflow, by, tx.now)
+    new = _retry_of(job, by, tx.now, goes_on=workflow.goes_on(config))
     JobRows(tx).add(new)
     if workflow.admit is not None:
-        options = workflow.options.from_wire(job.options) if workflow.options else None
-        workflow.admit(tx, new.id, workflow.config.from_wire(job.config), options)
-    add_event(tx, new.id, "pending", {"createdBy": by, "retryOf": job_id})
+        workflow.admit(tx, new.id, config, options)
+    add_event(tx, new.id, "pending", {"createdBy": by, "retryOf": job.id})
     crashpoint("before_retry_commit")
     return new.id
 
 
-def _retry_of(job: Job, workflow: Workflow, by: str, now_ms: int) -> NewJob:
+def _read(model: type[JobConfig], wire: JsonDict) -> JobConfig:
+    """What an earlier version, or other settings, may have taken. Raises InvalidFields where it is not taken now."""
+    try:
+        return model.from_wire(wire)
+    except ValidationError as error:
+        raise InvalidFields(list(_faults(error))) from None
+
+
+def _faults(error: ValidationError) -> Iterator[FieldFault]:
+    for details in error.errors(include_url=False, include_input=False, include_context=False):
+        field = ".".join(map(str, details["loc"]))
+        yield FieldFault(field, f"{field or 'config'} of that job is not taken any more: {details['msg']}")
+
+
+def _retry_of(job: Job, by: str, now_ms: int, *, goes_on: bool) -> NewJob:
     kept: JsonDict = {"progress": job.progress.as_json(), "result": job.result, "position": job.position}
     return NewJob(
         id=new_job_id(now_ms),
@@ -96,7 +129,7 @@ def _retry_of(job: Job, workflow: Workflow, by: str, now_ms: int) -> NewJob:
         retry_of=job.id,
         timeout_ms=job.timeout_ms,
         max_memory_mb=job.max_memory_mb,
-        **(kept if workflow.resumable else {}),
+        **(kept if goes_on else {}),
     )
 
 

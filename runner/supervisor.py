@@ -62,7 +62,9 @@ class Supervisor:
         self._chores: list[Chore] = []
         self._tries: dict[str, int] = {}
         self._selector = machine.selector()
-        self._bell_out, self._bell_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._bell_out, self._bell_in = os.pipe()
+        for end in (self._bell_out, self._bell_in):
+            os.set_blocking(end, False)
         self._selector.register(self._bell_out, selectors.EVENT_READ)
         self._over = self._warned = False
         self._limits = Limits(settings, clock)
@@ -82,19 +84,19 @@ class Supervisor:
         with contextlib.suppress(BlockingIOError):
             os.write(self._bell_in, b"!")
 
-    def stop(self, job_id: str, grace: float, *, force: bool = False) -> bool:
-        """Raises the flag of a job's run and begins its ladder; False when it has no process here. From any thread.
+    def stop(self, job_id: str, epoch: int | None, grace: float, *, force: bool = False) -> None:
+        """Raises the flag of a job's run, if it has one here, and begins its ladder. From any thread.
 
-        force: straight to the kill. What finds out about a call left open is not stopped, only made to begin.
+        ``epoch``: which run is meant, None for whichever it is: a later one was not asked to stop. force: straight to
+        the kill. What finds out about a call left open is not stopped, only made to begin.
         """
         with self.launcher.lock:
             run = self.launcher.running.get(job_id)
-            if run is not None and run.mode != "settle":
-                run.stop(grace, self._settings.terminate_seconds, force=force)
-            else:
+            if run is None or run.mode == "settle":
                 self.launcher.hurry(job_id)
+            elif epoch in (None, run.epoch):
+                run.stop(grace, self._settings.terminate_seconds, force=force)
         self.wake()
-        return run is not None
 
     def drain(self) -> None:
         """No run begins from here on. Settling is cut short: the next start takes it up again."""
@@ -166,7 +168,7 @@ class Supervisor:
         self._limits.enforce(due)
         self._limits.look_at_memory(self._all())
         for run in due:
-            run.climb()
+            self._climb_alone(run)
         record(self._store, [run for run in due if not run.exited])
         self._conclude_withdrawn()
         for run in due:
@@ -197,7 +199,7 @@ class Supervisor:
     def _heard(self, run: Running, fd: int) -> None:
         """Takes in what a run says; an end of its pipe or its process stays readable for ever, so it is let go."""
         if fd == run.process.sentinel:
-            run.exited = True
+            run.exited_at = run.exited_at or self._clock.boot_seconds()
         run.listen()
         if run.process.preloaded is False and not self._warned:
             self._warned = True
@@ -216,6 +218,13 @@ class Supervisor:
             self._selector.register(run.process.sentinel, selectors.EVENT_READ, run)
             self._selector.register(run.process.control, selectors.EVENT_READ, run)
 
+    def _climb_alone(self, run: Running) -> None:
+        """A run that cannot be signalled now must not hold up the others; its ladder comes back to it."""
+        try:
+            run.climb()
+        except Exception:
+            log.exception("%s cannot be signalled; trying again", run.job_id)
+
     def _collect_alone(self, run: Running) -> None:
         """A run whose end cannot be concluded must not hold up the others."""
         try:
@@ -232,14 +241,14 @@ class Supervisor:
             return
         run.listen()
         self.before_end()
-        news = list(run.unrecorded)
+        news, end = list(run.unrecorded), run.as_end(self._node, draining=self.draining)
         with self._store.write() as tx:
             tell(tx, run, news)
-            conclusion = conclude(tx, run.as_end(self._node, draining=self.draining))
+            conclusion = conclude(tx, end)
             crashpoint("before_conclude_commit")
         crashpoint("after_conclude_commit")
         del run.unrecorded[: len(news)]
-        self.forced += bool(run.signals)
+        self.forced += run.was_forced
         self._let_go(run)
         self._follow_up(run.job_id, conclusion, self._pause(run) if conclusion.next.mode is not None else 0.0)
 

@@ -3,8 +3,11 @@
 On Linux each job, the fork server above it and the server itself are *child subreapers*: what a job leaves behind
 lands below the job while it lives and below the fork server after it, or below the server when that is dead too.
 Whose it is, is told by a mark that every process of the job inherits: the abort flag's pipe (kept by a plain fork) or
-an environment variable (kept by an exec). Where a cgroup can be had, it holds them all as well, and kills them at
-once. Elsewhere psutil finds what hangs together by parentage; what a job moved out of its tree there is not found.
+an environment variable (kept by an exec). Where a cgroup can be had, it holds them as well, also without a mark, and
+kills them at once; but who may write to another cgroup can move there, so it proves nothing alone. Elsewhere psutil
+finds what hangs together by parentage; what a job moved out of its tree there is not found.
+
+None of it takes an error for nobody: what cannot be told goes up as OSError, and whoever asked asks again.
 """
 
 from __future__ import annotations
@@ -13,12 +16,14 @@ import ctypes
 import functools
 import hashlib
 import os
+import re
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import psutil
+from sqlalchemy import make_url
 
 from runner.cgroup import Cgroup
 from runner.clock import Clock
@@ -31,6 +36,8 @@ MARK = "RUNNER_JOB"
 SERVER = "RUNNER_SERVER"
 """The environment variable that names the server in each process that comes of it."""
 
+_OF_SERVER = re.compile(SERVER.encode() + rb"=(?P<database>[0-9a-f]{16}):(?P<pid>[0-9]{1,20}):(?P<ticks>[0-9]{1,20})")
+_SECRETS = ("password", "sslpassword")
 _PR_SET_CHILD_SUBREAPER = 36
 _PASSES = 200
 
@@ -121,17 +128,15 @@ class JobTree:
 
         A process that forks its successor and exits can slip through a look: while it exits it carries no mark any
         more, and its child is still its own. So a look counts only if nobody is exiting, and nobody came or went
-        meanwhile, among those who could be the job's. A cgroup says by itself whether anyone is in it, on his way
-        or not.
+        meanwhile, among those who could be the job's. A cgroup says besides, by itself, whether anyone is in it, on
+        his way or not, marked or not; whoever has moved to another one is found by the look alone.
         """
         for _ in range(_PASSES):
             before = self._strangers()
             if self._members_among(before[1]):
                 return False
-            if self.cgroup is not None:
-                if not self.cgroup.is_populated():
-                    return True
-            elif not any(map(is_exiting, before[1])) and self._strangers() == before:
+            is_still = not any(map(is_exiting, before[1])) and self._strangers() == before
+            if is_still and not (self.cgroup is not None and self.cgroup.is_populated()):
                 return True
         return False
 
@@ -145,20 +150,30 @@ class JobTree:
         return [member.pid for member in [*killed, *self._kill_stopped(killed)]]
 
     def _kill_cgroup(self) -> list[ProcessIdentity]:
-        """All in the cgroup at once. It is frozen for the look, so that they are those who are killed.
+        """All in the cgroup at once. Where somebody comes or goes it is frozen for the look, so that they are those who
+        are killed; else it is not: a server that dies meanwhile would leave them frozen until the next start.
 
         The kernel passes over a process whose first thread has ended while another lives on; by its pid it dies too.
         """
         if self.cgroup is None or not self.cgroup.is_populated():
             return []
-        self.cgroup.freeze()
-        held = set(self.cgroup.pids())
-        members = [member for member in self.members() if member.pid in held]
-        killed = members if self.cgroup.kill() else []
-        for member in killed:
-            send_signal(member, signal.SIGKILL, self.root.boot_id)
-        self.cgroup.thaw()
+        try:
+            members, is_still = self._look_into(self.cgroup)
+            if not is_still:
+                self.cgroup.freeze()
+                members, _ = self._look_into(self.cgroup)
+            killed = members if self.cgroup.kill() else []
+            for member in killed:
+                send_signal(member, signal.SIGKILL, self.root.boot_id)
+        finally:
+            self.cgroup.thaw()
         return killed
+
+    def _look_into(self, cgroup: Cgroup) -> tuple[list[ProcessIdentity], bool]:
+        """Who is in it, and whether nobody came or went meanwhile."""
+        held = set(cgroup.pids())
+        members = [member for member in self.members() if member.pid in held]
+        return members, {member.pid for member in members} == held == set(cgroup.pids())
 
     def _kill_stopped(self, killed: Sequence[ProcessIdentity]) -> list[ProcessIdentity]:
         """The others, one by one. First everyone is stopped, again and again until nobody new appears, then all are
@@ -229,26 +244,33 @@ def server_mark(database: str, clock: Clock) -> str:
 def left_behind(database: str, job_ids: Iterable[str], clock: Clock) -> set[ProcessIdentity]:
     """Every process on the machine that comes of a dead server of this database, or carries the mark of these jobs."""
     jobs = {f"{MARK}={job_id}".encode() for job_id in job_ids}
-    servers = f"{SERVER}={name_of_database(database)}:".encode()
+    name = name_of_database(database)
     found = set()
     for pid in psutil.pids() if ON_LINUX else []:
-        marks = [entry for entry in environment(pid) if entry.startswith(servers) or entry in jobs]
-        identity = identify(pid, clock.boot_id) if marks and pid != os.getpid() else None
-        if identity is not None and not any(_is_of_the_living(mark, clock) for mark in marks):
+        entries = environment(pid)
+        servers = _servers_in(entries, name, clock)
+        if pid == os.getpid() or not (servers or jobs.intersection(entries)):
+            continue
+        identity = identify(pid, clock.boot_id)
+        if identity is not None and not any(is_alive(server, clock.boot_id) for server in servers):
             found.add(identity)
     return found
 
 
+def _servers_in(entries: Iterable[bytes], database: str, clock: Clock) -> list[ProcessIdentity]:
+    """The servers of this database that an environment names. What is no such mark says nothing: anybody can set it."""
+    marks = filter(None, map(_OF_SERVER.fullmatch, entries))
+    return [
+        ProcessIdentity(int(mark["pid"]), int(mark["ticks"]), clock.boot_id)
+        for mark in marks
+        if mark["database"].decode() == database
+    ]
+
+
 def name_of_database(database: str) -> str:
-    return hashlib.sha256(database.encode()).hexdigest()[:16]
-
-
-def _is_of_the_living(mark: bytes, clock: Clock) -> bool:
-    """Whether a server's mark is that of a server that lives; a job's mark says nothing of that."""
-    if not mark.startswith(SERVER.encode()):
-        return False
-    _, pid, ticks = mark.decode().split(":")
-    return is_alive(ProcessIdentity(int(pid), int(ticks), clock.boot_id), clock.boot_id)
+    """Tells one database from another. Without its password: the name is for all to see, who could try words on it."""
+    url = make_url(database).difference_update_query(_SECRETS)._replace(password=None)
+    return hashlib.sha256(url.render_as_string(hide_password=False).encode()).hexdigest()[:16]
 
 
 def _kill(pid: int, number: int) -> bool:

@@ -80,6 +80,7 @@ class Workflow:
     lock: Callable[[Any], str] | None = None
     grace_seconds: Callable[[Any, Settings], float] | float | None = None
     resumable: bool = False
+    retries_anew: Callable[[Any], bool] | None = None
     settle: Callable[[JobContext, Batch[Any], Any], None] | None = None
     result: Callable[[Job, Iterable[LedgerItem]], JsonDict] | None = None
     check: Callable[[Any, Settings], None] | None = None
@@ -92,6 +93,10 @@ class Workflow:
         if callable(self.grace_seconds):
             return max(settings.grace_seconds, self.grace_seconds(config, settings))
         return self.grace_seconds
+
+    def goes_on(self, config: JobConfig) -> bool:
+        """Whether a retry of a job with this config goes on where that stopped; else it begins anew."""
+        return self.resumable and not (self.retries_anew is not None and self.retries_anew(config))
 
 
 _registry: dict[str, Workflow] = {}
@@ -109,6 +114,8 @@ def workflow(
     resumable: after a crash or a drain it goes on at its last commit; else it is ``failed`` ("interrupted").
     settle: (job, batch, config) finds out what became of a batch left open. Without it, a batch open at a crash
         runs again: at least once.
+    retries_anew: config -> whether the retry of such a job begins anew though the type is resumable: where what it
+        brings must be whole, as of a dry run.
     result: (job, ledger items) -> the result's entries that are put together when asked for.
     check: (config, settings) raises InvalidFields for limits that come from settings.
     admit: (transaction, job id, config, options) looks at the store in the transaction that writes the job, and may

@@ -40,6 +40,7 @@ def job_on_wire(job: Job, result: JsonDict | None, now_ms: int, *, whole: bool =
         maxMemoryMb=job.max_memory_mb,
         beyondLimit=job.stop_reason.value if job.stop_reason in _LIMITS else None,
         containment=job.containment,
+        survivors=None if job.cancellation else list(job.survivors) or None,
         postMortem=_post_mortem(job.post_mortem, whole),
     )
 

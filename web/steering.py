@@ -72,7 +72,13 @@ class JobRetry:
         retried = checked_id(job_id)
         new_id = self._manager.retry(retried, ANONYMOUS)
         accepted(resp, new_id)
-        resp.media = {"jobId": new_id, "message": "Job retried successfully", "status": "pending", "retryOf": retried}
+        goes_on_with = self._manager.get(new_id).retry_of  # another one, where the retried had never run
+        resp.media = {
+            "jobId": new_id,
+            "message": "Job retried successfully",
+            "status": "pending",
+            "retryOf": goes_on_with,
+        }
 
 
 def _read_nothing(req: falcon.Request) -> None:

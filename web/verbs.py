@@ -71,17 +71,20 @@ def cancel(
     """Cancels a job: the batch in hand is finished, and no other begun."""
     with _client(url) as client:
         answer = client.cancel(job_id, reason, force=force, dry_run=dry_run)
-        job = client.status(job_id)
+        job = {} if dry_run or as_json else client.status(job_id)
     if as_json:
         print_json(answer)
-        return
-    if dry_run:
+    elif dry_run:
         print_preview(answer)
-        return
-    say(answer["message"])
-    cancellation = job.get("cancellation", {})
+    else:
+        say(answer["message"])
+        _say_when(job.get("cancellation", {}), force)
+
+
+def _say_when(cancellation: dict[str, Any], force: bool) -> None:
     if cancellation.get("phase") not in (None, "stopped"):
-        say(f"It stops after this batch, at the latest {cancellation['deadlineAt']}")
+        how = "Its processes are being killed" if force else "It stops after this batch"
+        say(f"{how}, at the latest {cancellation['deadlineAt']}")
 
 
 def pause(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:

@@ -129,9 +129,9 @@ class LocalDispatcher:
         for job in left:
             self._launcher.take_over()
             if job.id in undying:
-                self._leave(job, undying[job.id])
+                self._leave(self._store, job, undying[job.id])
             else:
-                self._take_up(job)
+                self._take_up(self._store, job)
                 crashpoint("after_take_up")
 
     def look_again(self) -> None:
@@ -141,21 +141,21 @@ class LocalDispatcher:
         undying = self._sweep(list(self._left.values()), 0.0)
         for job in list(self._left.values()):
             if job.id in undying:
-                self._leave(job, undying[job.id])
+                self._leave(self._hasty, job, undying[job.id])
             else:
-                self._take_up(job)
+                self._take_up(self._hasty, job)
                 del self._left[job.id]
                 self.wake()
 
-    def _leave(self, job: Job, survivors: Iterable[ProcessIdentity]) -> None:
+    def _leave(self, store: Store, job: Job, survivors: Iterable[ProcessIdentity]) -> None:
         """Somebody of it would not die: it keeps lock and slot until he is seen gone, and a cancel says so."""
         self._left[job.id] = job
         named = [{"pid": survivor.pid, "name": name_of(survivor.pid)} for survivor in survivors]
-        with self._store.write() as tx:
+        with store.write() as tx:
             if CancelRows(tx).advance(job.id, Phase.UNCONFIRMED):  # of one cancelled by now, and not told before
-                CancelRows(tx).record_survivors(job.id, named)
+                CancelRows(tx).record_stop(job.id, named)
 
-    def _take_up(self, job: Job) -> None:
+    def _take_up(self, store: Store, job: Job) -> None:
         """What a dead server was doing goes on, or is brought to its end. It has a slot."""
         end = RunEnd(
             job.id,
@@ -167,7 +167,7 @@ class LocalDispatcher:
             job.containment or containment(),
             server_died=True,
         )
-        with self._store.write() as tx:
+        with store.write() as tx:
             conclusion = conclude(tx, end)
         if conclusion.next.mode is not None:
             self._launcher.launch(conclusion.job, conclusion.next.mode)

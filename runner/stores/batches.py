@@ -31,6 +31,12 @@ _OPEN_KEYS = select(batch_items.c.item_key).where(
     batch_items.c.job_id == bindparam("of_job"), batch_items.c.seq == bindparam("of_seq"), batch_items.c.state == OPEN
 )
 _LAST_SEQ = select(func.coalesce(func.max(batches.c.seq), 0)).where(_OF_JOB)
+_THIS_JOB = select(jobs.c.id, jobs.c.retry_of).where(jobs.c.id == bindparam("of_job")).cte("this_job", recursive=True)
+_EARLIER = jobs.alias("earlier")
+_AND_EARLIER = _THIS_JOB.union_all(
+    select(_EARLIER.c.id, _EARLIER.c.retry_of).where(_EARLIER.c.id == _THIS_JOB.c.retry_of)
+)
+_LAST_COMMIT = select(func.max(batches.c.committed_at)).where(batches.c.job_id.in_(select(_AND_EARLIER.c.id)))
 _BEGIN, _ADD_ITEMS = insert(batches), insert(batch_items)
 _COMMITTED = (
     update(batches)
@@ -148,9 +154,8 @@ class BatchRows:
         return found
 
     def last_commit_at(self) -> int | None:
-        """When the last batch was committed."""
-        last = select(func.max(batches.c.committed_at)).where(batches.c.job_id == self._job_id)
-        found: int | None = self._run(last).scalar_one()
+        """When the last batch was committed, by this job or by those it goes on with."""
+        found: int | None = self._run(_LAST_COMMIT, {"of_job": self._job_id}).scalar_one()
         return found
 
     def open_batches(self) -> list[OpenBatch]:

@@ -8,7 +8,7 @@ from runner.job import Job, JobStatus, JsonDict, Phase, StopReason
 from runner.store import Transaction
 from runner.stores.events import add_event
 from runner.stores.jobs import HELD, IS_GOING, WAITING, change_job, changed_job
-from runner.stores.runs import FIRST_REQUEST, OF_EPOCH
+from runner.stores.runs import FIRST_REQUEST, OF_EPOCH, SETTLING
 from runner.stores.schema import jobs
 
 _PAUSED = (jobs.c.status == JobStatus.PAUSED,)
@@ -27,8 +27,9 @@ class CancelRows:
     def request(self, job_id: str, by: str, reason: str | None, stop_ms: int) -> Job | None:
         """The job is cancelled from now on, unless it has ended. ``stop_ms``: how long the ladder may take at most.
 
-        A job that waits or is paused has nothing to stop: it is stopped at once. What a paused one left open is still
-        found out, under its lock. Returns the job as it stands now; None where the cancel was not accepted.
+        A job that waits or is paused has nothing to stop: it is stopped at once. What one left open before it was
+        paused is still found out, under its lock, also where it was resumed meanwhile. Returns the job as it stands
+        now; None where the cancel was not accepted.
         """
         now = self._tx.now
         asked = {"cancel_requested_at": now, "cancel_requested_by": by, "cancel_reason": reason}
@@ -40,7 +41,8 @@ class CancelRows:
             "stop_requested_at": FIRST_REQUEST,
         }
         accepted = (
-            changed_job(self._tx, job_id, HELD, IS_GOING, given={"at": now}, **values, **held)
+            changed_job(self._tx, job_id, HELD, IS_GOING, ~SETTLING, given={"at": now}, **values, **held)
+            or changed_job(self._tx, job_id, HELD, IS_GOING, SETTLING, **values, **waiting)
             or changed_job(self._tx, job_id, WAITING, **values, **waiting)
             or changed_job(self._tx, job_id, *_PAUSED, **values, **waiting)
         )
@@ -79,10 +81,7 @@ class CancelRows:
         if change_job(self._tx, job_id, OF_EPOCH, *_NOT_PROVED, given=given, containment=containment, **stopped):
             add_event(self._tx, job_id, "stopped", {"containment": containment})
 
-    def record_survivors(self, job_id: str, survivors: list[JsonDict]) -> None:
-        """Who was still there when last looked at."""
-        change_job(self._tx, job_id, survivors=survivors or None)
-
-    def record_stop(self, job_id: str, signals: list[JsonDict], survivors: list[JsonDict]) -> None:
-        """The signals sent so far, and who was still there when last looked at."""
-        change_job(self._tx, job_id, signals=signals, survivors=survivors or None)
+    def record_stop(self, job_id: str, survivors: list[JsonDict], signals: list[JsonDict] | None = None) -> None:
+        """Who was still there when last looked at, and the signals sent so far; None: those that are recorded."""
+        sent = {} if signals is None else {"signals": signals}
+        change_job(self._tx, job_id, survivors=survivors or None, **sent)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
@@ -21,6 +20,7 @@ from sqlalchemy.pool import NullPool
 from runner.clock import Clock
 from runner.errors import StoreUnavailable
 from runner.store import Transaction
+from runner.stores.turns import Turns
 
 LOCK_SECONDS = 5.0
 """How long a transaction waits for another's lock before it gives up."""
@@ -39,7 +39,7 @@ class SqlStore:
         self._pooled = pooled
         self._patience = LOCK_SECONDS
         # SQLite's own waiting is unfair: with many writers the unluckiest starves. One queue per process is fair.
-        self._writers = threading.Lock() if pooled and url.startswith("sqlite") else None
+        self._writers = Turns() if pooled and url.startswith("sqlite") else None
 
     @cached_property
     def engine(self) -> Engine:
@@ -69,12 +69,12 @@ class SqlStore:
         if self._writers is None:
             yield
             return
-        if not self._writers.acquire(timeout=self._patience):
+        if not self._writers.take(self._patience):
             raise StoreUnavailable("others have waited for the write lock for too long")
         try:
             yield
         finally:
-            self._writers.release()
+            self._writers.give_back()
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Transaction]:

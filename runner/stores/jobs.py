@@ -7,12 +7,14 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ClauseElement,
     ColumnElement,
     Row,
     Update,
     and_,
     bindparam,
+    cast,
     delete,
     func,
     insert,
@@ -37,7 +39,7 @@ from runner.job import (
     StopReason,
 )
 from runner.store import Transaction
-from runner.stores.schema import batches, idempotency_keys, jobs
+from runner.stores.schema import batches, jobs
 
 HELD = and_(jobs.c.claimed_at.is_not(None), jobs.c.released_at.is_(None))
 """The job holds its lock and its slot."""
@@ -86,17 +88,21 @@ class JobRows:
     def add(self, new: NewJob) -> None:
         self._run(_ADD, {"status": JobStatus.PENDING, "created_at": self._tx.now, **vars(new)})
 
-    def get(self, job_id: str, *, archived: bool = False) -> Job:
-        """Raises JobNotFound also for archived jobs, unless they are asked for."""
-        row = self._run(_ONE, {"job_id": job_id}).first()
+    def get(self, job_id: str, *, archived: bool = False, locked: bool = False) -> Job:
+        """Raises JobNotFound also for archived jobs, unless they are asked for. locked: nobody else changes it, nor
+        gets it so, until the transaction ends.
+        """
+        row = self._run(_ONE_LOCKED if locked else _ONE, {"job_id": job_id}).first()
         if row is None or (row.archived_at is not None and not archived):
             raise JobNotFound
         return self._with_what_they_wait_for([_job(row)])[0]
 
     def newest(self, wanted: JobFilter, limit: int) -> list[Job]:
-        """The newest first, at most ``limit``."""
-        query = select(jobs).where(*_conditions(wanted)).order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
-        return self._with_what_they_wait_for([_job(row) for row in self._run(query.limit(limit))])
+        """The newest first, at most ``limit``. Of a post-mortem only its time and its sentence, and no position: of a
+        thousand jobs they would be sixty megabytes that no list shows.
+        """
+        query = select(*_LISTED).where(*_conditions(wanted)).order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
+        return self._with_what_they_wait_for([_listed(row) for row in self._run(query.limit(limit))])
 
     def held(self) -> list[Job]:
         """All jobs that hold their lock and slot, oldest claim first."""
@@ -110,10 +116,6 @@ class JobRows:
         same = and_(jobs.c.lock_key == lock_key, jobs.c.id != other_than, or_(HELD, WAITING))
         first = select(jobs.c.id).where(same).order_by(jobs.c.claimed_at.is_(None), jobs.c.created_at, jobs.c.id)
         return self._run(first.limit(1)).scalar_one_or_none()
-
-    def retry_of(self, job_id: str) -> str | None:
-        """The job that went on with this one."""
-        return self._run(select(jobs.c.id).where(jobs.c.retry_of == job_id).limit(1)).scalar_one_or_none()
 
     def _with_what_they_wait_for(self, found: list[Job]) -> list[Job]:
         """Names, for each job that waits, the one that holds its lock, else the first that waits for it.
@@ -145,27 +147,6 @@ class JobRows:
         """Deletes archived jobs and all that belongs to them; returns how many."""
         old = select(jobs.c.id).where(jobs.c.archived_at <= archived).limit(limit)
         return self._run(delete(jobs).where(jobs.c.id.in_(old))).rowcount
-
-
-class KeyRows:
-    """Idempotency keys, within one transaction. Kept for as long as ``forget_before`` leaves them."""
-
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
-        self._run = tx.connection.execute
-
-    def find(self, caller: str, key: str) -> tuple[str, str] | None:
-        """(hash of the body, job id) of the first answer to this key."""
-        known = idempotency_keys.c
-        row = self._run(select(known.body_hash, known.job_id).where(known.caller == caller, known.key == key)).first()
-        return (row.body_hash, row.job_id) if row else None
-
-    def add(self, caller: str, key: str, body_hash: str, job_id: str) -> None:
-        values = {"caller": caller, "key": key, "body_hash": body_hash, "job_id": job_id}
-        self._run(insert(idempotency_keys).values(created_at=self._tx.now, **values))
-
-    def forget_before(self, created: int) -> None:
-        self._run(delete(idempotency_keys).where(idempotency_keys.c.created_at < created))
 
 
 def change_job(
@@ -241,16 +222,35 @@ _COUNT_WAITING = select(func.count()).select_from(jobs).where(WAITING)
 _ONE = select(jobs).where(jobs.c.id == bindparam("job_id"))
 """Made once: to build a statement of fifty columns takes longer than to run it."""
 
+_ONE_LOCKED = _ONE.with_for_update()  # SQLite has no such thing, and needs none: it has one writer at a time
 
-def _job(row: Row[Any]) -> Job:
+
+_NOT_LISTED = ("post_mortem", "position")
+_LISTED = (
+    *(column for column in jobs.c if column.name not in _NOT_LISTED),
+    cast(jobs.c.post_mortem["at"].as_string(), BigInteger).label("examined_at"),
+    jobs.c.post_mortem["summary"].as_string().label("summary"),
+)
+
+
+def _listed(row: Row[Any]) -> Job:
+    found = {"at": row.examined_at, "summary": row.summary}
+    shown = {name: value for name, value in found.items() if value is not None}
+    return _job(row, post_mortem=shown or None, position=None)
+
+
+def _job(row: Row[Any], **known: Any) -> Job:
+    """``known``: what is not to be read from the row."""
     return Job(
         status=JobStatus(row.status),
         process=None if row.pid is None else ProcessIdentity(row.pid, row.start_ticks, row.boot_id),
         stop_reason=None if row.stop_reason is None else StopReason(row.stop_reason),
         progress=Progress.from_json(row.progress),
         result=row.result or {},
+        survivors=tuple(row.survivors or ()),
         cancellation=_cancellation(row),
-        **{name: getattr(row, name) for name in _SAME_NAME},
+        **{name: getattr(row, name) for name in _SAME_NAME if name not in known},
+        **known,
     )
 
 

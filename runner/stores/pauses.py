@@ -8,12 +8,13 @@ from runner.job import JobStatus, StopReason
 from runner.store import Transaction
 from runner.stores.events import add_event
 from runner.stores.jobs import HELD, IS_GOING, WAITING, change_job
-from runner.stores.runs import CURRENT, RunRows
+from runner.stores.runs import CURRENT, NO_RECEIPTS, SETTLING, RunRows
 from runner.stores.schema import jobs
 
 _PAUSED = jobs.c.status == JobStatus.PAUSED
 _PAUSED_AND_FREE = and_(_PAUSED, jobs.c.claimed_at.is_(None))
 _PAUSING = (HELD, IS_GOING, jobs.c.stop_reason == StopReason.PAUSE)
+_RESUMED_EARLY = (HELD, IS_GOING, SETTLING)
 _NO_CLAIM = {"claimed_at": None, "released_at": None, "stop_reason": None, "stop_requested_at": None, "waiting": None}
 
 
@@ -24,8 +25,11 @@ class PauseRows:
         self._tx = tx
 
     def request(self, job_id: str, by: str) -> bool:
-        """A waiting job is paused at once; a run is asked to end. False where there is nothing to pause."""
-        if change_job(self._tx, job_id, WAITING, status=JobStatus.PAUSED):
+        """A waiting job is paused at once, and so is one that was resumed while what it left open is found out; a run
+        is asked to end. False where there is nothing to pause.
+        """
+        paused = {"status": JobStatus.PAUSED}
+        if change_job(self._tx, job_id, WAITING, **paused) or change_job(self._tx, job_id, *_RESUMED_EARLY, **paused):
             add_event(self._tx, job_id, "paused", {"requestedBy": by})
             return True
         if RunRows(self._tx).request_stop(job_id, StopReason.PAUSE):
@@ -47,7 +51,8 @@ class PauseRows:
     def paused(self, job_id: str, epoch: int) -> None:
         """The run has ended, and no process of it is left. The claim stays, until what is open is found out."""
         given = {"run_epoch": epoch}
-        if change_job(self._tx, job_id, *CURRENT, IS_GOING, given=given, status=JobStatus.PAUSED, stop_reason=None):
+        values = {"status": JobStatus.PAUSED, "stop_reason": None} | NO_RECEIPTS
+        if change_job(self._tx, job_id, *CURRENT, IS_GOING, given=given, **values):
             add_event(self._tx, job_id, "paused", {"epoch": epoch})
 
     def let_go(self, job_id: str, epoch: int) -> None:

@@ -21,6 +21,7 @@ LEASE_MS = 15_000
 """How long a claim holds without being renewed: a run whose lease is over starts no further call."""
 
 
+SETTLING = jobs.c.settling.is_(True)
 OF_EPOCH = jobs.c.epoch == bindparam("run_epoch")
 CURRENT = (HELD, OF_EPOCH)
 """The run named by ``run_epoch`` is the one that may write."""
@@ -56,14 +57,10 @@ FIRST_REQUEST = func.coalesce(jobs.c.stop_requested_at, bindparam("at"))
 _FIRST_START = func.coalesce(jobs.c.started_at, bindparam("at"))
 _STARTED_OR_CLAIMED = func.coalesce(jobs.c.started_at, jobs.c.claimed_at)
 _RAN_LONGER = jobs.c.ran_ms + bindparam("more_ms")
-_CARRY_OVER = (
-    update(jobs)
-    .where(jobs.c.retry_of == bindparam("of_job"), WAITING, jobs.c.epoch == 0)
-    .values(
-        revision=jobs.c.revision + 1,
-        **{name: bindparam(f"new_{name}", type_=jobs.c[name].type) for name in ("progress", "result", "position")},
-    )
-)
+NO_RECEIPTS: JsonDict = {"signals": None, "survivors": None}
+"""What was done to a run that is over is no receipt of a later cancel."""
+
+_OF_THE_STOP = frozenset({"stop_reason", "stop_requested_at", *NO_RECEIPTS})
 _REASONS = list(StopReason)
 _WEAKER = {
     reason: or_(jobs.c.stop_reason.is_(None), jobs.c.stop_reason.in_(_REASONS[number + 1 :]))
@@ -103,18 +100,18 @@ class RunRows:
     def claim_again(self, job_id: str, epoch: int, node: str, *, to_settle: bool = False) -> Job | None:
         """Raises the epoch of a claim whose run has ended, so that another run goes on under it; the lock stays.
 
-        to_settle: the job is not to go on, so why it was stopped still stands.
+        to_settle: the job is not to go on, so why and how it was stopped still stands.
         """
-        values = self._claimed(node, None)
+        values = self._claimed(node, None) | {"settling": to_settle}
         if to_settle:
-            del values["stop_reason"], values["stop_requested_at"]
+            values = {name: value for name, value in values.items() if name not in _OF_THE_STOP}
         return changed_job(self._tx, job_id, *CURRENT, given={"run_epoch": epoch}, **values)
 
     def _claimed(self, node: str, process: ProcessIdentity | None) -> JsonDict:
         lease = self._tx.now + LEASE_MS
         times = {"claimed_at": self._tx.now, "released_at": None, "lease_until": lease, "waiting": None}
         no_stop = {"stop_reason": None, "stop_requested_at": None}
-        return {"epoch": _NEXT_EPOCH, "node": node} | _where(process) | no_stop | times
+        return {"epoch": _NEXT_EPOCH, "node": node, "settling": False} | _where(process) | no_stop | times | NO_RECEIPTS
 
     def bind(self, job_id: str, epoch: int, process: ProcessIdentity) -> bool:
         """Writes down which process has the run, so that a later start can end it."""
@@ -175,13 +172,19 @@ class RunRows:
     def release(self, job_id: str, epoch: int) -> bool:
         """Gives up lock and slot. Only for a job whose tree was proved empty and that has nothing open."""
         return change_job(
-            self._tx, job_id, *CURRENT, given={"run_epoch": epoch}, released_at=self._tx.now, waiting=None
+            self._tx,
+            job_id,
+            *CURRENT,
+            given={"run_epoch": epoch},
+            released_at=self._tx.now,
+            waiting=None,
+            survivors=None,
         )
 
     def put_back(self, job_id: str, epoch: int) -> bool:
         """A run that ended early without an end of its job: it waits again, at its first age."""
         values = {"status": JobStatus.PENDING, "claimed_at": None, "released_at": None, "stop_reason": None}
-        values |= {"waiting": None}
+        values |= {"waiting": None} | NO_RECEIPTS
         back = change_job(self._tx, job_id, *CURRENT, IS_GOING, given={"run_epoch": epoch}, **values)
         if back:
             add_event(self._tx, job_id, "pending", {"epoch": epoch})
@@ -204,11 +207,6 @@ class RunRows:
     def examined(self, job_id: str, epoch: int, post_mortem: JsonDict) -> None:
         """What was found where a process did not stop, or died."""
         change_job(self._tx, job_id, OF_EPOCH, given={"run_epoch": epoch}, post_mortem=post_mortem)
-
-    def carry_over(self, job: Job) -> None:
-        """A job is quite over: a retry that waits for that goes on from where it really ended."""
-        values = {"new_progress": job.progress.as_json(), "new_result": job.result, "new_position": job.position}
-        self._run(_CARRY_OVER, {"of_job": job.id} | values)
 
     def wait(self, job_id: str, epoch: int, waiting: JsonDict | None) -> None:
         """Says on the job what it is waiting for, or that it no longer waits."""

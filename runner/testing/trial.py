@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner.context import Run
 from runner.ending import RunEnd, conclude
 from runner.job import Job, JobStatus, JsonDict, ProcessIdentity, Progress
+from runner.launcher import run_of
 from runner.starting import StartRequest, write_retry, write_start
 from runner.store import Store, Transaction
 from runner.stores.batches import BatchRows, LedgerItem
@@ -94,7 +94,7 @@ class Trial:
     def _run(self, job: Job, mode: str, chosen: Disturbance | None) -> tuple[str | None, Job]:
         """One run; returns the mode of the next, if there is one, and the job it is claimed for."""
         before = self.world.effects()
-        traced = self.process.run(_run_of(job, mode), chosen)
+        traced = self.process.run(run_of(job, mode), chosen)
         self.runs.append(traced)
         if traced.ended is None:
             since = traced.effects_at_commit if traced.effects_at_commit is not None else before
@@ -143,20 +143,3 @@ def _once_more(chosen: Disturbance | None, runs: list[Traced]) -> Disturbance | 
     if chosen is None or chosen.way is not Way.KILL_TWICE or len(runs) > 1:
         return None
     return Disturbance(Way.KILL_TWICE, Place(chosen.place.kind, 1))
-
-
-def _run_of(job: Job, mode: str) -> Run:
-    return Run(
-        job_id=job.id,
-        type=job.type,
-        mode=mode,
-        epoch=job.epoch,
-        attempt=job.attempt + 1,
-        lock_key=job.lock_key,
-        config=job.config,
-        options=job.options,
-        progress=job.progress.as_json(),
-        result=job.result,
-        position=job.position,
-        is_first=job.epoch == 1,
-    )

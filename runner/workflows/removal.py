@@ -26,6 +26,11 @@ def by_group(config: QueueConfig) -> str:
     return lock_key(config.group_wa_id)
 
 
+def by_dry_run(config: QueueConfig) -> bool:
+    """Its list may be given as ``reviewed``, so it must name everybody."""
+    return config.dry_run
+
+
 def grace(_config: QueueConfig, settings: Settings) -> float:
     """An ordinary cancel never cuts a call."""
     return call_seconds(settings) + _GRACE_BEYOND_CALL
@@ -58,6 +63,7 @@ _SAME = {
     "lock": by_group,
     "grace_seconds": grace,
     "resumable": True,
+    "retries_anew": by_dry_run,
     "settle": settle,
     "result": removal_result,
     "check": check_delay,

@@ -10,6 +10,7 @@ from runner.stores.database import SqlStore
 from runner.stores.events import events_after
 from runner.stores.jobs import JobRows, NewJob
 from runner.stores.pauses import PauseRows
+from runner.stores.retries import RetryRows
 from runner.stores.runs import RunRows
 from tests.contracts.test_store import ME, add, cancel, claim, finish, get, store, times
 
@@ -142,20 +143,20 @@ def test_a_retry_waits_for_the_first_job_and_gets_its_last_word(store: SqlStore)
         JobRows(tx).add(NewJob("b", "count", {}, {}, None, "me", retry_of="a", progress=Progress(1).as_json()))
         assert not RunRows(tx).claim("b", "node")
         assert RunRows(tx).first_waiting() is None
-        assert JobRows(tx).retry_of("a") == "b"
+        assert RetryRows(tx).retry_of("a") == "b"
     assert get(store, "b").waiting_for == "a"
     with store.write() as tx:
         RunRows(tx).commit("a", 1, progress=Progress(7), result={"it": 7}, position=7, settled=False)
     assert finish(store, "a", 1, JobStatus.FAILED)
     with store.write() as tx:
         RunRows(tx).release("a", 1)
-        RunRows(tx).carry_over(JobRows(tx).get("a"))
+        RetryRows(tx).carry_over(JobRows(tx).get("a"))
         assert RunRows(tx).first_waiting() == "b"
     job = get(store, "b")
     assert (job.progress.processed, job.result, job.position, job.waiting_for) == (7, {"it": 7}, 7, None)
     claim(store, "b")
     with store.write() as tx:
-        RunRows(tx).carry_over(JobRows(tx).get("a"))
+        RetryRows(tx).carry_over(JobRows(tx).get("a"))
     assert get(store, "b").epoch == 1, "and what has begun is left alone"
 
 

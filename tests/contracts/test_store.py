@@ -25,7 +25,8 @@ from runner.stores.batches import BatchRows, LedgerItem
 from runner.stores.cancels import CancelRows
 from runner.stores.database import SqlStore
 from runner.stores.events import add_event, events_after
-from runner.stores.jobs import JobFilter, JobRows, KeyRows, NewJob
+from runner.stores.jobs import JobFilter, JobRows, NewJob
+from runner.stores.keys import KeyRows
 from runner.stores.migrate import migrate
 from runner.stores.runs import LEASE_MS, RunRows
 from runner.stores.schema import metadata

@@ -142,7 +142,7 @@ def _end_all(jobs: Jobs) -> None:
     supervisor = jobs.manager._supervisor
     supervisor.drain()
     for job_id in supervisor.running_ids():
-        supervisor.stop(job_id, 0.0)
+        supervisor.stop(job_id, None, 0.0)
         run = supervisor.launcher.running.get(job_id)
         if run is not None:
             run.process.tree(job_id).kill()

@@ -403,7 +403,7 @@ class GrowConfig(JobConfig):
     below: bool = False
 
 
-def _take(megabytes: int) -> bytearray:
+def take(megabytes: int) -> bytearray:
     taken = bytearray(megabytes * 1_000_000)
     for page in range(0, len(taken), 4096):
         taken[page] = 1
@@ -415,11 +415,11 @@ def grow(job: JobContext, config: GrowConfig) -> None:
     """Keeps what each batch takes; a run that goes on begins with empty hands."""
     kept = []
     if config.below and os.fork() == 0:
-        kept.append(_take(config.mb))
+        kept.append(take(config.mb))
         signal.pause()
     if config.bomb:
-        kept += [_take(config.mb) for _ in range(config.batches)]
+        kept += [take(config.mb) for _ in range(config.batches)]
     for batch in job.batches(range(config.batches), size=1, delay_ms=config.delay_ms, total=config.batches):
         if not config.below:
-            kept.append(_take(config.mb))
+            kept.append(take(config.mb))
         job.result["done"] = [*job.result.get("done", []), *batch.items]

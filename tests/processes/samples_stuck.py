@@ -91,6 +91,25 @@ def _fatal_below() -> None:
     _event()
 
 
+def _crowd() -> None:
+    """So many threads that the main one is not told of."""
+    for _ in range(150):
+        threading.Thread(target=_event, daemon=True).start()
+    _receive()
+
+
+def _own_way_with_sigterm() -> None:
+    """The job has one, and so has what it forks; neither is told of, whatever comes."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+    for number in (signal.SIGQUIT, signal.SIGTERM, signal.SIGSEGV):
+        pid = os.fork()
+        if pid == 0:
+            os.kill(os.getpid(), number)
+            os._exit(8)
+        print(f"{number.name}: {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}")
+    _event()
+
+
 def _fatal_in_thread() -> None:
     threading.Thread(target=ctypes.string_at, args=(0,), daemon=True).start()
     _event()
@@ -119,6 +138,8 @@ _WAYS: dict[str, Callable[[], object]] = {
     "segfault": lambda: ctypes.string_at(0),
     "fatal_below": _fatal_below,
     "fatal_in_thread": _fatal_in_thread,
+    "crowd": _crowd,
+    "own_way": _own_way_with_sigterm,
     "flood": _flood,
 }
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import multiprocessing
 import os
+import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from runner.cgroup import Cgroup, own_cgroup
+from runner.clock import Clock
+from runner.containment import Containment
+from runner.fork_server import start_fork_server
+from runner.lines import SharedLines
+from runner.process import JobProcess
+from runner.tree import server_mark
 from tests.processes.conftest import Jobs
 from tests.processes.oracle import Lifeline, is_living
 from tests.waiting import wait_for
@@ -140,3 +149,50 @@ def test_a_process_is_in_its_cgroup_before_it_has_a_job(open_jobs: Callable[...,
     wait_for(lambda: not folder.exists(), "its directory is removed")
     jobs.close()
     assert not folder.parent.exists(), "and that of the server"
+
+
+@contextlib.contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = {int(entry.name) for entry in Path("/proc/self/fd").iterdir()}
+    free = (number for number in itertools.count() if number not in taken)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next(itertools.islice(free, count, None)), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_birth_that_fails_leaves_no_directory(nobody_left: None) -> None:
+    """Wherever it fails for lack of descriptors; at some places the fork server dies of that too."""
+    if not is_delegated():
+        pytest.skip("no cgroup v2 is delegated to whoever runs the tests")
+    containment = Containment("cgroup", "sqlite:////nowhere/births.db", Clock())
+    containment.open()
+    context, shared = multiprocessing.get_context("forkserver"), SharedLines()
+    start_fork_server(context, [], server_mark("sqlite:////nowhere/births.db", Clock()))
+    born: list[JobProcess] = []
+    failed = 0
+    try:
+        for room in range(30):
+            with descriptors_left(room):
+                try:
+                    born.append(JobProcess(context, shared, Clock(), containment))
+                except Exception:
+                    failed += 1
+        assert failed >= 5, "it failed at several places"
+    finally:
+        for process in born:
+            process.dismiss()
+    try:
+        wait_for(lambda: not left_in(containment), "what was made for those that failed is removed")
+    finally:
+        containment.close()
+
+
+def left_in(containment: Containment) -> list[Path]:
+    """What the next birth would not remove."""
+    next_one = containment.place()
+    containment.leave(next_one)
+    assert next_one.cgroup is not None
+    return [path for path in Path(next_one.cgroup.path).parent.iterdir() if path.is_dir()]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pytest
 
 from runner.cgroup import Cgroup, own_cgroup
 from runner.fork_server import PRELOAD_WORKFLOWS, fork_server_pid
-from runner.tree import SERVER
+from runner.tree import SERVER, server_mark
 from tests.processes.conftest import Jobs
 from tests.processes.oracle import Lifeline, is_living
 from tests.waiting import wait_for
@@ -129,12 +132,39 @@ def test_the_next_one_is_like_the_first(jobs: Jobs) -> None:
     assert {name: state_of(fork_server())[name] for name in ("SigBlk", "SigIgn")} == before
     assert int(before["SigBlk"], 16) == 0
     assert int(before["SigIgn"], 16) & 1 << (signal.SIGINT - 1)
-    assert marks_of(fork_server()) == {f"{name}={os.environ[name]}" for name in (SERVER, PRELOAD_WORKFLOWS)}
+    assert marks_of(fork_server()) == marks_wanted(jobs)
     process = wait_for(pool.take, "a process stands by")
     wait_for(lambda: list(process.messages()), "it says that it is ready")
     assert process.preloaded
     assert os.getppid() != process.identity.pid
     pool.put_back(process)
+
+
+@pytest.mark.parametrize("by", ["a job", "whoever else"])
+def test_only_the_fork_server_is_marked(jobs: Jobs, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    """What this process starts besides is not the runner's: a later server would end it."""
+    assert not {SERVER, PRELOAD_WORKFLOWS} & set(os.environ)
+    monkeypatch.setenv(SERVER, "of the server that this one was started by")
+    old = kill_fork_server()
+    if by == "a job":
+        assert jobs.until_over(jobs.start("count")).status == "completed"
+    else:
+        process = multiprocessing.get_context("forkserver").Process(target=os.getpid)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+    wait_for(lambda: fork_server() != old, "there is another fork server")
+    assert marks_of(fork_server()) == marks_wanted(jobs)
+    assert os.environ[SERVER] == "of the server that this one was started by"
+    monkeypatch.delenv(SERVER)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as program:
+        wait_for(lambda: Path(f"/proc/{program.pid}/environ").read_bytes(), "it has begun")
+        assert marks_of(program.pid) == set()
+
+
+def marks_wanted(jobs: Jobs) -> set[str]:
+    mark = server_mark(jobs.settings.url, jobs.manager.clock)
+    return {f"{SERVER}={mark}", f"{PRELOAD_WORKFLOWS}={','.join(jobs.settings.workflow_modules)}"}
 
 
 def state_of(pid: int) -> dict[str, str]:

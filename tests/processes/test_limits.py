@@ -95,8 +95,8 @@ def test_a_job_that_grows_stops_before_its_limit_and_loses_nothing(jobs: Jobs) -
 
 @pytest.mark.parametrize("below", [False, True])
 def test_a_job_that_takes_too_much_at_once_is_killed(jobs: Jobs, below: bool) -> None:
-    """Also where it is a process below the job's that takes it."""
+    """Also where it is a process below the job's that takes it; the job itself may just heed the flag before."""
     job_id = start(jobs, "grow", memory_mb=100, mb=50 if not below else 300, batches=40, bomb=not below, below=below)
     job = jobs.until_over(job_id)
     error = assert_failed(job, StopReason.MEMORY)
-    assert "ended by force" in error
+    assert "ended by force" in error or (below and "stopped at a checkpoint" in error)

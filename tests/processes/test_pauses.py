@@ -130,7 +130,7 @@ def test_what_cannot_be_paused_or_resumed_says_why(jobs: Jobs) -> None:
 
 
 def test_a_retry_goes_on_where_the_cancelled_job_stopped(jobs: Jobs) -> None:
-    job_id = jobs.start("trace", total=6, batch_size=2, delay_ms=400)
+    job_id = jobs.start("trace", total=6, batch_size=2, delay_ms=1500)
     jobs.until_processed(job_id, 2)
     with pytest.raises(JobLive):
         jobs.manager.retry(job_id, "me")

@@ -110,6 +110,27 @@ def test_each_thread_of_the_jobs_own_is_told_and_none_of_ours(jobs: Jobs) -> Non
     assert all("_event" in [frame["function"] for frame in stack["frames"]] for stack in found["stacks"])
 
 
+@on_linux
+def test_of_a_crowd_of_threads_none_is_taken_for_the_main_one(jobs: Jobs) -> None:
+    """``faulthandler`` tells of a hundred, the newest first."""
+    job_id, process = begun(jobs, "crowd")
+    wait_for(lambda: is_in(process, "S"), "it is stuck")
+    _, found = forced(jobs, job_id)
+    assert found["summary"].startswith("in the system call `recvfrom")
+    assert len(found["stacks"]) == 20
+    assert "main" not in [stack["thread"] for stack in found["stacks"]]
+
+
+def test_what_a_job_forks_keeps_the_jobs_own_way_with_sigterm_and_is_not_told_of(jobs: Jobs) -> None:
+    job_id, process = begun(jobs, "own_way")
+    wait_for(lambda: process.log_tail(1)[0].startswith("SIGSEGV"), "all it forked have ended")
+    assert process.log_tail(3) == ["SIGQUIT: 8", "SIGTERM: 7", "SIGSEGV: -11"]
+    wait_for(lambda: is_in(process, "S"), "it is stuck") if ON_LINUX else None
+    _, found = forced(jobs, job_id)
+    assert "_event" in [frame["function"] for frame in found["stacks"][0]["frames"]]
+    assert found["summary"].startswith("in `threading.Event().wait`, called from")
+
+
 def test_a_deep_stack_is_told_from_inside(jobs: Jobs) -> None:
     _, found = forced(jobs, begun(jobs, "deep")[0])
     functions = [frame["function"] for frame in found["stacks"][0]["frames"]]
@@ -144,6 +165,21 @@ def test_something_fatal_is_told_without_being_asked(jobs: Jobs, way: str, numbe
     assert job.post_mortem is not None
     assert job.post_mortem["summary"].startswith(words)
     assert "stuck now" in job.post_mortem["log"]
+
+
+def test_one_that_cannot_be_put_together_keeps_no_job(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:
+    """A pipe where the file with the stacks was: it cannot be read."""
+    job_id, process = begun(jobs, "event")
+    descriptor = process._post_mortem._descriptor
+    assert descriptor is not None
+    ends = os.pipe()
+    os.dup2(ends[0], descriptor, inheritable=False)
+    for end in ends:
+        os.close(end)
+    _, found = forced(jobs, job_id)
+    assert list(found) == ["at", "log"]
+    assert found["log"][-1] == "stuck now"
+    assert "could not be put together" in caplog.text
 
 
 def test_whoever_ends_well_leaves_none(jobs: Jobs) -> None:

@@ -190,6 +190,21 @@ def test_a_process_that_does_not_notice_is_ended_at_the_next_start(
     jobs.until_over(job_id)
 
 
+def test_what_the_server_started_that_is_no_job_lives_on(
+    open_server: Callable[..., Server], rows: Rows, open_jobs: Callable[..., Jobs]
+) -> None:
+    """The application that has the runner in it has programs of its own. The next start does not take them for jobs."""
+    server = open_server()
+    program = server.do("begin_program")
+    job_id = server.start("count", delay_ms=HOUR_MS)
+    rows.until(job_id, lambda job: job.progress.processed == 2, "a batch is done")
+    server.kill()
+    wait_for(lambda: server.family() == {program}, "all that is the runner's is gone")
+    jobs = open_jobs()
+    jobs.until(job_id, lambda job: job.epoch == 2, "the next start has taken up the job")
+    assert is_living(program)
+
+
 def test_cancelled_while_the_server_dies_it_stays_cancelled(
     open_server: Callable[..., Server], rows: Rows, open_jobs: Callable[..., Jobs]
 ) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner.job import LIVE, TRANSITIONS, JobStatus, Phase
+from tests.simulation.chains import Counts, chain_of, numbers_in, retried_twice, waits_for
 from tests.simulation.rows import JOBS, Row, how_far, last_wish, status_by
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Oracle:
     _acted_on: Counter[str] = field(default_factory=Counter)
     _late_calls: Counter[tuple[str, int]] = field(default_factory=Counter)
     _late_batches: Counter[tuple[str, int]] = field(default_factory=Counter)
+    _counts: Counts = field(default_factory=Counts)
     _calm_since: float = math.inf
 
     def __post_init__(self) -> None:
@@ -107,6 +109,10 @@ class Oracle:
             self.proved_at_epoch[row.id] = was.epoch
         if row.epoch < was.epoch:
             self.found("epochs grow", row.id)
+        if twice := self._counts.changed(was, row, self.rows):
+            self.found(
+                "nothing is done twice or left out", f"{row.id}: {twice} again, by it or by whom it goes on with"
+            )
 
     def _look_at_batches(self, before: dict[str, Row]) -> None:
         old = self.batches
@@ -160,8 +166,10 @@ class Oracle:
             if count > 1:
                 self.found("one job a lock", f"{count} jobs hold {key}")
         for row in self.rows.values():
-            if row.is_claimed and row.retry_of in self.rows and self.rows[row.retry_of].is_claimed:
+            if row.is_claimed and any(earlier.is_claimed for earlier in waits_for(row, self.rows)):
                 self.found("a retry waits until the other is over", row.id)
+        if twice := retried_twice(self.rows):
+            self.found("a job has one retry", str(twice))
 
     def _look_at_processes(self) -> None:
         for process in self.hardware.processes:
@@ -232,20 +240,28 @@ class Oracle:
             self.found("nothing stays open", f"{still_open}")
 
     def _judge_books(self, row: Row) -> None:
-        items = list(self.connection.execute(_ITEMS, (row.id,)))
-        booked = sorted(one for outcome, one, _ in items if outcome == "removed")
+        booked = sorted(one for outcome, one, _ in self._items(row) if outcome == "removed")
         done = sorted(self._removed_by(row.id))
         if booked != done:
             self.found("the result equals the log", f"{row.id}: booked {booked}, done {done}")
-        closed = sum(state == "done" and outcome != "requeued" for outcome, _, state in items)
-        if row.type == "removal_queue" and row.retry_of is None and closed != row.processed:
-            self.found("the counters match the rows", f"{row.id}: {row.processed} processed, {closed} closed")
         if row.type != "removal_queue":
             self._judge_count(row)
+        elif not (row.is_over and row.epoch == 0):  # it has ended before it could be told how far the first job came
+            self._judge_closed(row)
+
+    def _judge_closed(self, row: Row) -> None:
+        """A retry has processed what it has closed itself, and what those have with which it goes on."""
+        items = [item for one in chain_of(row, self.rows) for item in self._items(one)]
+        closed = sum(state == "done" and outcome != "requeued" for outcome, _, state in items)
+        if closed != row.processed:
+            self.found("the counters match the rows", f"{row.id}: {row.processed} processed, {closed} closed")
+
+    def _items(self, row: Row) -> list[tuple[str | None, str, str]]:
+        return list(self.connection.execute(_ITEMS, (row.id,)))
 
     def _judge_count(self, row: Row) -> None:
         """Every number once and in order; all of them, if the job is completed."""
-        counted = (json.loads(row.result) if row.result else {}).get("done", [])
+        counted = numbers_in(row)
         whole = list(range(json.loads(row.config).get("total", 12)))
         if counted != whole[: len(counted)] or (row.status == "completed" and counted != whole):
             self.found("nothing is done twice or left out", f"{row.id} is {row.status}: {counted}")

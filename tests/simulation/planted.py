@@ -12,10 +12,14 @@ from runner.batch import Batch
 from runner.cancelling import Canceller
 from runner.context import JobContext
 from runner.errors import RunSuperseded
+from runner.job import JobStatus
 from runner.launcher import Launcher
 from runner.running import Running
+from runner.stores import retries
 from runner.stores.batches import BatchRows
+from runner.stores.retries import RetryRows
 from runner.stores.runs import CURRENT
+from runner.stores.schema import jobs
 from tests.simulation.play import Scene
 
 
@@ -56,6 +60,14 @@ def _journal_not_read(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Canceller, "record_journalled", lambda _: None)
 
 
+def _only_waiting_retries_are_told(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(retries, "_CARRY_OVER", retries._CARRY_OVER.where(jobs.c.status == JobStatus.PENDING))
+
+
+def _a_retry_of_whatever_was_asked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(RetryRows, "origin", lambda _, job: job)
+
+
 PLANTED = (
     Planted(
         "an intent is written after a cancel",
@@ -86,5 +98,17 @@ PLANTED = (
         _journal_not_read,
         frozenset({"a cancel is never lost"}),
         Scene({"cancel": 2, "lose_store": 2}, jobs=3, most_steps=25),
+    ),
+    Planted(
+        "a retry that is paused does not learn how far the first job came",
+        _only_waiting_retries_are_told,
+        frozenset({"nothing is done twice or left out", "the counters match the rows"}),
+        Scene({"cancel": 3, "retry": 3, "pause": 3, "resume": 2}, deeds=10, most_steps=15),
+    ),
+    Planted(
+        "a retry of a retry that never ran does not wait for the first job",
+        _a_retry_of_whatever_was_asked,
+        frozenset({"a retry waits until the other is over", "nothing is done twice or left out"}),
+        Scene({"cancel": 3, "retry": 3}, deeds=10, most_steps=15),
     ),
 )

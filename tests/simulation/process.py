@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from runner.abort import AbortBell, AbortFlag
-from runner.child import _end_of, _once
-from runner.context import JobContext, Run
+from runner.child import Ways, work
+from runner.clock import Clock
+from runner.context import Run
 from runner.job import JsonDict, ProcessIdentity
-from runner.ledger import Ledger
 from runner.process import JobProcess
 from runner.settings import Settings
+from runner.store import Store
 from runner.tree import JobTree
 from tests.simulation.being import FIRST_PID, Being, Nature
 from tests.simulation.turns import Actor, Unwound
@@ -103,7 +104,7 @@ class SimProcess(Being, JobProcess):  # type: ignore[misc]  # both say who it is
         self.run, self.place = Run(**handed["run"]), "handing over"
         self.orphans = [Being(self.hardware, self.nature) for _ in range(self.nature.children)]
         self._actor = self.turns.spawn(
-            f"{run.mode} {self.identity.pid - FIRST_PID}", lambda: self._work(handed["settings"]), self._exit
+            f"{run.mode} {self.identity.pid - FIRST_PID}", lambda: self._work(handed), self._exit
         )
         self._actor.frozen = self.stopped
 
@@ -146,19 +147,14 @@ class SimProcess(Being, JobProcess):  # type: ignore[misc]  # both say who it is
 
     # -- the job's end ---------------------------------------------------------------------------------------
 
-    def _work(self, settings: JsonDict) -> None:
-        """As ``child.main`` and ``child._work``, on this clock and this store."""
-        assert self.run is not None
-        run, clock, given = self.run, self.turns.clock(), Settings.from_job(settings)
-        self._say({"ack": clock.now_ms()})
-        self.place = "settling" if run.mode == "settle" else "between batches"
-        store = self.hardware.store_of_job(self)
-        ledger = Ledger(store, clock, run.job_id, run.epoch, run.lock_key)
-        seen = _once(lambda: self._say({"seen": clock.now_ms()}))
-        job = JobContext(run, ledger, self.flag, given, show=self._show, on_seen=seen)
-        self._say(_end_of(job, given))
-        self.place = "ending"
+    def _work(self, handed: JsonDict) -> None:
+        work(handed, Ways(self._open_store, self.flag, self._say, self._show), self.turns.clock())
         self.turns.pause("exit")
+
+    def _open_store(self, _settings: Settings, _clock: Clock) -> Store:
+        assert self.run is not None
+        self.place = "settling" if self.run.mode == "settle" else "between batches"
+        return self.hardware.store_of_job(self)
 
     def _show(self, value: JsonDict) -> None:
         assert self.run is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,14 @@ import pytest
 from runner.cgroup import Cgroup, find_own, own_cgroup
 from runner.clock import Clock
 from runner.containment import Containment
-from runner.tree import identify, name_of_database
+from runner.job import ProcessIdentity
+from runner.tree import JobTree, become_subreaper, identify, name_of_database
+from tests.unit.test_proc import out_of_descriptors
 from tests.waiting import wait_for
 
 MOUNT = "31 23 0:28 {root} {point} rw,relatime shared:9 - {kind} {kind} rw\n"
 DATABASE = f"sqlite:////nowhere/{os.getpid()}.db"
+ANOTHER = f"sqlite:////elsewhere/{os.getpid()}.db"
 
 
 def mounted(point: str, root: str = "/", kind: str = "cgroup2") -> str:
@@ -129,6 +134,125 @@ def test_thawed_it_goes_on(cgroup: Cgroup, bear: Callable[[Callable[[], object]]
     wait_for(lambda: cgroup.pids() != held, "the next one is born")
 
 
+def test_out_of_descriptors_nobody_in_it_is_taken_for_gone(
+    cgroup: Cgroup, bear: Callable[[Callable[[], object]], int]
+) -> None:
+    bear(signal.pause)
+    with out_of_descriptors():
+        assert cgroup.is_populated()
+        with pytest.raises(OSError, match="Too many open files"):
+            cgroup.pids()
+        assert not cgroup.remove()
+
+
+def tree_of(pid: int, cgroup: Cgroup, marker: str = "pipe:[0]", adopter: ProcessIdentity | None = None) -> JobTree:
+    boot_id = Clock().boot_id
+    return JobTree(ProcessIdentity(pid, -1, boot_id), "job", marker, adopter, cgroup=cgroup)
+
+
+@dataclass(frozen=True)
+class Noting(Cgroup):
+    """Notes whether it was ever frozen."""
+
+    freezes: list[str] = field(default_factory=list, compare=False)
+
+    def freeze(self) -> None:
+        self.freezes.append(self.path)
+        super().freeze()
+
+
+class Refusing(Cgroup):
+    def kill(self) -> bool:
+        raise OSError("planted")
+
+
+def test_where_nobody_comes_or_goes_nobody_is_frozen(
+    cgroup: Cgroup, bear: Callable[[Callable[[], object]], int]
+) -> None:
+    """A server that dies in the middle of it would leave them frozen."""
+    noting = Noting(cgroup.path)
+    pids = [bear(signal.pause) for _ in range(3)]
+    wait_for(lambda: set(cgroup.pids()) == set(pids), "all have joined")
+    assert set(tree_of(pids[0], noting).kill()) == set(pids)
+    wait_for(lambda: not cgroup.is_populated(), "all are gone")
+    assert noting.freezes == []
+
+
+def test_nobody_stays_frozen_when_the_kill_fails(cgroup: Cgroup, bear: Callable[[Callable[[], object]], int]) -> None:
+    pid = bear(hop)
+    cgroup.freeze()
+    held = cgroup.pids()
+    with pytest.raises(OSError, match="planted"):
+        tree_of(pid, Refusing(cgroup.path)).kill()
+    wait_for(lambda: cgroup.pids() != held, "the next one is born")
+
+
+class Chain:
+    """Is born in one cgroup, moves to another, and goes on there: each starts the next and exits."""
+
+    def __init__(self, cgroup: Cgroup, elsewhere: Cgroup) -> None:
+        self._end, held = os.pipe()
+        self.first = os.fork()
+        if self.first == 0:
+            try:
+                os.close(self._end)
+                os.setsid()
+                cgroup.join()
+                elsewhere.join()
+                while True:
+                    hop()
+            finally:
+                os._exit(1)
+        self.marker = f"pipe:[{os.fstat(held).st_ino}]"
+        os.close(held)
+        os.set_blocking(self._end, False)
+
+    def collect(self) -> bool:
+        """Those who have come to this process; whether there was anybody."""
+        found = False
+        with suppress(ChildProcessError):
+            while os.waitpid(-self.first, os.WNOHANG)[0]:
+                found = True
+        return found
+
+    def is_living(self) -> bool:
+        try:
+            return os.read(self._end, 1) != b""
+        except BlockingIOError:
+            return True
+
+    def end(self) -> None:
+        wait_for(self._is_killed, "the chain is ended")
+        os.close(self._end)
+
+    def _is_killed(self) -> bool:
+        with suppress(ProcessLookupError):
+            os.killpg(self.first, signal.SIGKILL)
+        self.collect()
+        return not self.is_living()
+
+
+@pytest.fixture
+def chain(parent: str, cgroup: Cgroup) -> Iterator[Chain]:
+    assert become_subreaper()
+    found = Chain(cgroup, Cgroup(parent))
+    wait_for(found.collect, "it hops")
+    yield found
+    found.end()
+
+
+def test_a_chain_that_has_left_its_cgroup_is_not_taken_for_gone(cgroup: Cgroup, chain: Chain) -> None:
+    """It may: it can write where we can. Its cgroup is empty then, and says nothing of it."""
+    tree = tree_of(chain.first, cgroup, chain.marker, identify(os.getpid(), Clock().boot_id))
+    wrong = 0
+    for _ in range(100):
+        chain.collect()
+        wrong += tree.is_empty()
+        assert not cgroup.is_populated()
+        assert chain.is_living()
+    assert wrong == 0, "said to be empty, but somebody lives"
+
+
 def test_what_is_not_there_is_said_and_not_raised() -> None:
     nowhere = Cgroup("/proc/nowhere/cgroup")
     assert not nowhere.make()
@@ -152,7 +276,7 @@ def test_what_a_dead_server_left_is_killed_and_removed(
         assert Cgroup(f"{made.path}/1").make()
         return made
 
-    dead, of_others, living = named(DATABASE, 1), named("another", 1), named("another", me.start_ticks)
+    dead, of_others, living = named(DATABASE, 1), named(ANOTHER, 1), named(ANOTHER, me.start_ticks)
     pid = bear(signal.pause)
     Path(dead.path, "1", "cgroup.procs").write_text(str(pid))
     containment = Containment("auto", DATABASE, clock)

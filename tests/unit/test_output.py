@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,8 @@ import pytest
 from runner.console import A_SECOND, Console, ConsoleShare
 from runner.output import KEPT_BYTES, Output, OutputReader
 from tests.waiting import wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Printer:
@@ -185,29 +190,85 @@ def test_a_console_that_nobody_reads_holds_up_nobody(printer: Printer, screen: S
     wait_for(lambda: screen.text().startswith(b"www"), "it goes on when it is read again")
 
 
+@pytest.fixture
+def terminal() -> Iterator[int]:
+    """One that nobody reads: it says that it can be written to, and takes less than what is written."""
+    ends = pty.openpty()
+    yield ends[1]
+    for end in ends:
+        os.close(end)
+
+
+def test_a_terminal_that_is_stuck_holds_up_neither_the_jobs_nor_the_end(terminal: int) -> None:
+    reader = OutputReader(terminal)
+    printer = Printer(reader)
+    printing = threading.Thread(target=printer.prints, args=((b"w" * 99 + b"\n") * 20_000,), daemon=True)
+    printing.start()
+    wait_for(lambda: not printing.is_alive(), "all that is printed is read", 20)
+    ending = threading.Thread(target=reader.finish, daemon=True)
+    ending.start()
+    wait_for(lambda: not ending.is_alive(), "the reader ends", 20)
+    printer.hang_up()
+    printer.output.close()
+
+
+PRINTS_AND_ENDS = """
+import os, threading
+from runner.output import Output, OutputReader
+reading, writing = os.pipe()
+output = Output(reading, 4711, OutputReader(2))
+for _ in range(200):
+    os.write(writing, b"w" * 999 + b"\\n")
+os.write(1, b"all is printed")
+"""
+
+
+def test_a_server_whose_terminal_is_stuck_exits(terminal: int) -> None:
+    program = [sys.executable, "-c", PRINTS_AND_ENDS]
+    run = subprocess.run(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal, check=False, timeout=60)
+    assert (run.returncode, run.stdout) == (0, b"all is printed")
+
+
 def test_a_console_that_is_gone_takes_everything() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     console = Console(writing)
     console.write(b"to nobody\n")
-    console.pump()
-    assert not console.has_more
+    assert console.finish(60)
     os.close(writing)
 
 
-def test_what_a_console_has_no_room_for_is_counted() -> None:
+def test_a_console_that_takes_nothing_now_is_written_to_later() -> None:
+    """Whoever has it too may have made it non-blocking."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    console = Console(writing)
+    console.write(b"a" * 900_000 + b"\n")
+    assert not console.finish(0.01)
+    text = b""
+    while not text.endswith(b"\n"):
+        text += os.read(reading, 65536)
+    assert len(text) == 900_001
+    assert console.finish(60)
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.parametrize("more", [b"", b"c\n"])
+def test_the_lines_that_a_console_has_no_room_for_are_counted(more: bytes) -> None:
+    """Said before the next line, or once it is known that there is room."""
     reading, writing = os.pipe()
     console = Console(writing)
-    console.write(b"a" * 900_000)
-    console.write(b"b" * 900_000)
+    console.write(b"a" * 900_000 + b"\n")
+    console.write((b"b" * 99 + b"\n") * 9_000)
     text = b""
-    while console.has_more:
-        console.pump()
+    while b"\n" not in text:
         text += os.read(reading, 65536)
-    console.write(b"c\n")
-    console.pump()
-    text += os.read(reading, 65536)
-    assert text == b"a" * 900_000 + b"[900000 bytes that jobs printed are left out here]\nc\n"
+    console.write(more)
+    while not text.endswith(more or b"here]\n"):
+        text += os.read(reading, 65536)
+    assert text == b"a" * 900_000 + b"\n[9000 lines that jobs printed are left out here]\n" + more
+    assert console.finish(60)
     os.close(reading)
     os.close(writing)
 

@@ -107,6 +107,46 @@ def test_a_source_that_is_no_plain_file_is_not_opened(tmp_path: Path) -> None:
     assert where(read_stacks(thread(1, ("/dev/zero", 3, "odd"), main=True))) == "in `odd`, at zero:3"
 
 
+@pytest.mark.skipif(not ON_LINUX, reason="there is no /proc")
+def test_a_source_that_is_made_up_as_it_is_read_is_not_read(tmp_path: Path) -> None:
+    """To look at, what is in ``/proc`` are plain files; to read some of them is to wait. This one could be read."""
+    name = Path("/proc/self/comm")
+    was = name.read_text()
+    (tmp_path / "made_up.py").symlink_to(name)
+    try:
+        name.write_text("shop.buy()")
+        for file in (tmp_path / "made_up.py", name):
+            assert where(read_stacks(thread(1, (str(file), 1, "odd"), main=True))) == f"in `odd`, at {file.name}:1"
+    finally:
+        name.write_text(was)
+
+
+def test_a_source_that_becomes_a_named_pipe_as_it_is_opened_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "swapped.py"
+    path.write_text("one()\n")
+    opening = os.open
+
+    def swapped(file: str, *more: int) -> int:
+        path.unlink()
+        os.mkfifo(path)
+        return opening(file, *more)
+
+    monkeypatch.setattr(os, "open", swapped)
+    assert where(read_stacks(thread(1, (str(path), 1, "odd"), main=True))) == "in `odd`, at swapped.py:1"
+
+
+@pytest.mark.parametrize("count", [600, 12_000])
+def test_of_a_long_chain_of_calls_the_end_is_named(tmp_path: Path, count: int) -> None:
+    """The longest is more than Python itself can parse."""
+    path = tmp_path / "chain.py"
+    path.write_text("q" + ".sift()" * count + "\n")
+    found = where(read_stacks(thread(1, (str(path), 1, "run"), main=True))) or ""
+    assert found.endswith(".sift`, called from chain.py:1 (run)" if count == 600 else "in `run`, at chain.py:1")
+    assert len(found) < 140
+
+
 def test_the_main_thread_comes_first_and_without_what_is_around_a_job(mine: str) -> None:
     text = thread(2, (mine, 4, "other"), current=True) + "\n" + thread(1, (mine, 2, "reindex"), main=True)
     found = read_stacks(text).threads
@@ -139,9 +179,44 @@ def test_a_report_that_begins_in_the_middle_of_another_is_whole(mine: str) -> No
     assert [stack.frames for stack in found] == [((mine, 2, "reindex"),), ((mine, 4, "other"),)]
 
 
+def test_of_a_report_without_the_main_thread_no_other_is_taken_for_it(mine: str) -> None:
+    crowd = "\n".join(thread(number, (mine, 2, "beside")) for number in range(101, 1, -1))
+    deep = thread(1, *[(mine, 4, "deep")] * 100)
+    for text in (f"{crowd}\n...\n", f"{crowd}\n{deep}\n...\n", crowd):
+        found = read_stacks(text)
+        assert "main" not in [stack.thread for stack in found.threads]
+        assert len(found.threads) >= 100
+        assert where(found) is None
+    whole = thread(2, (mine, 4, "other")) + "\n" + thread(1, (mine, 2, "reindex"), main=True)
+    assert read_stacks(f"{whole}\n{crowd}\n...\n").threads[0].frames == ((mine, 2, "reindex"),)
+
+
+def test_a_main_thread_too_deep_to_be_told_of_to_its_end_is_known(mine: str) -> None:
+    text = thread(2, (mine, 4, "other")) + "\n" + thread(1, *[(mine, 2, "deep")] * 100) + "  ...\n"
+    assert where(read_stacks(text)) == "in `hashlib.scrypt`, called from mine.py:2 (deep)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Thread 0x1" * 300_000,
+        "Fatal Python error: " * 150_000,
+        "Thread 0x1 (most recent call first):\n" + '  File "", line 1 in ' * 150_000,
+        "".join(f"Thread 0x{number:x} (most recent call first):\n" for number in range(70_000)),
+        "Thread 0x1 (most recent call first):\n" + f'  File "x", line {"9" * 5000} in y\n',
+    ],
+    ids=["heads", "fatal", "frames", "threads", "line"],
+)
+def test_what_a_job_writes_into_the_file_itself_is_read_in_one_go(text: str) -> None:
+    """None of these is a report; to look for one from each place to the end would take hours."""
+    assert where(read_stacks(text)) is None
+
+
 def test_letters_from_everywhere_come_back() -> None:
     text = thread(1, ("/caf\\xe9/\\u65e5\\U0001f600.py", 3, "gr\\xfc\\xdfe"), main=True)
     assert read_stacks(text).threads[0].frames == (("/café/日😀.py", 3, "grüße"),)
+    text = thread(1, ("/\\U0010ffff\\Uffffffff.py", 3, "y"), main=True)
+    assert read_stacks(text).threads[0].frames == (("/\U0010ffff\\Uffffffff.py", 3, "y"),)
 
 
 def test_what_is_fatal_is_told_of_the_thread_it_happened_in(mine: str) -> None:
@@ -221,6 +296,31 @@ def test_it_is_known_after_the_file_is_gone(stacks: Stacks, mine: str) -> None:
     assert found["stacks"] == [{"thread": "main", "frames": [{"file": mine, "line": 2, "function": "reindex"}]}]
     assert found["log"] == ["last words"]
     assert found["at"] <= CLOCK.now_ms()
+
+
+def test_it_can_be_kept_whatever_is_in_it(stacks: Stacks) -> None:
+    """Half a character as Python reads it in the name of a file, and a NUL as a program may choose one."""
+    odd = ("/n\\udce9\\x00.py", 2, "r\\ud800n\\x00")
+    stacks.path.write_text(FATAL + thread(1, odd, current=True, main=True))
+    found = stacks.post_mortem.known(-6, lambda: ["a\0b"])
+    assert found is not None
+    assert found["summary"] == "in `r?n`, at n?.py:2"
+    assert found["stacks"][0]["frames"] == [{"file": "/n?.py", "line": 2, "function": "r?n"}]
+    assert found["log"] == ["ab"]
+
+
+def test_the_least_is_bounded_too(stacks: Stacks) -> None:
+    found = stacks.post_mortem.least(lambda: ["\1" * 5000] * 200)
+    assert list(found) == ["at", "log"]
+    assert found["log"]
+    assert len(json.dumps(found)) <= MOST_BYTES
+
+
+def test_the_least_is_said_without_a_log_too(stacks: Stacks) -> None:
+    def lost() -> list[str]:
+        raise OSError
+
+    assert list(stacks.post_mortem.least(lost)) == ["at", "log"]
 
 
 def test_it_is_bounded(stacks: Stacks) -> None:

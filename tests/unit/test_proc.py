@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
 from runner.clock import Clock
-from runner.proc import descendants, environment, stat_of
+from runner.proc import children, descendants, environment, is_exiting, open_files, stat_of
 from runner.tree import identify
 from tests.waiting import wait_for
 
@@ -73,6 +76,77 @@ def test_all_below_the_deepest_first(bear: Callable[[Callable[[], object]], int]
     stat = stat_of(found[0])
     assert stat is not None
     assert stat.parent == found[1]
+
+
+@contextmanager
+def few_calls_left(count: int) -> Iterator[None]:
+    """So many may be made within one another."""
+    before, depth = sys.getrecursionlimit(), 0
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame, depth = frame.f_back, depth + 1
+    sys.setrecursionlimit(depth + count)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+@contextmanager
+def out_of_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def nest(depth: int) -> None:
+    """Each starts the next and lives on."""
+    for _ in range(depth):
+        if os.fork() != 0:
+            break
+
+
+@pytest.mark.parametrize("by_psutil", [False, True])
+def test_however_deep(bear: Callable[[Callable[[], object]], int], by_psutil: bool) -> None:
+    """More processes below one another than calls within one another."""
+    pid = bear(partial(nest, 120))
+
+    def found() -> list[int]:
+        with few_calls_left(80):
+            return list(descendants(pid, by_psutil=by_psutil))
+
+    below = wait_for(lambda: len(seen := found()) == 120 and seen, "all are born")
+    parents = [stat.parent for stat in map(stat_of, below) if stat is not None]
+    assert parents == [*below[1:], pid], "the deepest first"
+
+
+def all_below(pid: int) -> list[int]:
+    return list(descendants(pid))
+
+
+def all_below_by_psutil(pid: int) -> list[int]:
+    return list(descendants(pid, by_psutil=True))
+
+
+@pytest.mark.parametrize("ask", [children, open_files, environment, is_exiting, all_below, all_below_by_psutil])
+def test_out_of_descriptors_nobody_is_taken_for_gone(
+    bear: Callable[[Callable[[], object]], int], ask: Callable[[int], object]
+) -> None:
+    bear(signal.pause)
+    with out_of_descriptors(), pytest.raises(OSError, match="Too many open files"):
+        ask(os.getpid())
+
+
+@pytest.mark.parametrize("by_psutil", [False, True])
+def test_of_nobody_nothing_is_told(by_psutil: bool) -> None:
+    nobody = 1 << 30
+    assert (children(nobody), open_files(nobody), environment(nobody), is_exiting(nobody)) == ([], set(), [], False)
+    assert list(descendants(nobody, by_psutil=by_psutil)) == []
 
 
 def test_an_environment_is_that_of_the_program() -> None:

@@ -17,10 +17,15 @@ def turn(client: testing.TestClient, job_id: str, verb: str, query: str = "") ->
     return client.simulate_post(f"/admin/jobs/{job_id}/{verb}", query_string=query)
 
 
+def without_eta(job: Body) -> Body:
+    """It counts down by itself."""
+    return job | {"progress": {name: value for name, value in job["progress"].items() if name != "etaSeconds"}}
+
+
 def test_a_dry_cancel_says_what_it_would_do_and_changes_nothing(client: testing.TestClient, body: Body) -> None:
     job_id = start(client, body)
     wait_for(lambda: status(client, job_id)["progress"]["processed"] == 10, "all ten are processed")
-    before = status(client, job_id)
+    before = without_eta(status(client, job_id))
     answer = turn(client, job_id, "cancel", "dryRun=true")
     assert answer.status_code == 200
     assert list(answer.json) == ["jobId", "wouldSignal", "batchInHand", "kept", "deadlineAt"]
@@ -28,7 +33,7 @@ def test_a_dry_cancel_says_what_it_would_do_and_changes_nothing(client: testing.
     assert answer.json["batchInHand"] == {"items": 0}
     assert answer.json["kept"] == {"processed": 10}
     assert TIME.fullmatch(answer.json["deadlineAt"])
-    assert status(client, job_id) == before
+    assert without_eta(status(client, job_id)) == before
     sooner = turn(client, job_id, "cancel", "dryRun=true&force=true").json["deadlineAt"]
     assert sooner < answer.json["deadlineAt"]
     turn(client, job_id, "cancel")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,6 +31,11 @@ def _do(jobs: Jobs, verb: str, arguments: dict[str, object]) -> object:
         return jobs.manager.cancel(str(arguments["job_id"]), "me").status
     if verb == "drain":
         return jobs.drain()
+    if verb == "begin_program":
+        command = [sys.executable, "-c", "import signal; signal.pause()"]
+        return subprocess.Popen(
+            command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        ).pid
     raise ValueError(verb)
 
 
