@@ -141,11 +141,11 @@ class Running:
             tree.signal_all(signal.SIGCONT)  # a stopped process sees SIGTERM only when it goes on
             crashpoint("after_terminate")
         else:
+            if act is Act.GIVE_UP:  # said first: the kill may not even be possible
+                self.unrecorded.append(("survivors", self.clock.now_ms()))
             self._examine()
             self._note(signal.SIGKILL, tree.kill())
             crashpoint("after_kill")
-        if act is Act.GIVE_UP:
-            self.unrecorded.append(("survivors", self.clock.now_ms()))
 
     def _examine(self) -> None:
         """Once: what it is doing, asked while it can still be asked."""

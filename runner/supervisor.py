@@ -132,14 +132,14 @@ class Supervisor:
     def close(self) -> None:
         """Ends the loop, the standbys, the Manager, and whatever job still runs, as if the server had been killed.
 
-        The store is told nothing: the next start takes up what was left. Without this the interpreter's exit would
-        wait for the jobs.
+        The store is told nothing: the next start takes it up. Without this the interpreter's exit would wait for them.
         """
         self._over = True
         self.wake()
         has_ended = self._machine.wait_for_loop(_LAST_SECONDS)
         for run in self._all():
-            run.process.tree(run.job_id).kill()
+            with contextlib.suppress(OSError):
+                run.process.tree(run.job_id).kill()
             if has_ended:
                 run.process.dismiss()
         self._pool.close()
