@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -119,8 +120,8 @@ def refused(answer: Answer, texts: Texts, *, of_removal: bool, names: str) -> Ga
         return _turned_away(answer.status, names)
     if known := refusal_of(texts, of_removal=of_removal):
         return known
-    if any(text.startswith(("Cannot GET ", "Cannot POST ")) for text in texts):
-        return BadRequest(f"what answers there does not know this call ({texts[0][:80]}); see {names}")
+    if no_such_call := next((text for text in texts if re.match(r"Cannot [A-Z]+ /", text)), None):
+        return BadRequest(f"what answers there does not have this call ({no_such_call[:80]}); see {names}")
     if answer.status == 429:
         return RateLimited("the gateway asks for a pause (429)", answer.retry_after)
     if never_connected(texts):

@@ -11,7 +11,7 @@ from typing import Any
 from waitress.server import create_server
 
 from tests.gateways.fake import evolution, waha
-from tests.gateways.fake.wire import OF_THE_WIRE, Request, StartResponse, give, misbehave
+from tests.gateways.fake.wire import OF_THE_WIRE, Request, StartResponse, end, give, misbehave
 from tests.gateways.fake.world import CALLS, EFFECTS, Json, World, lines
 
 _pause = threading.Event()
@@ -23,7 +23,13 @@ class FakeServer:
     def __init__(self, folder: Path, port: int = 0) -> None:
         self.world = World(folder)
         server: Any = create_server(
-            self._answer, host="127.0.0.1", port=port, threads=32, channel_request_lookahead=1, ident=None
+            self._answer,
+            host="127.0.0.1",
+            port=port,
+            threads=32,
+            channel_request_lookahead=1,
+            ident=None,
+            outbuf_overflow=100_000_000,  # what nobody reads stays in memory, not in files that nobody closes
         )
         self._server = server
         self._thread = threading.Thread(target=self._server.run, name="fake gateway", daemon=True)
@@ -34,9 +40,7 @@ class FakeServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.trigger.pull_trigger(lambda: self._server.asyncore.close_all(self._server._map))
-        self._thread.join(30)
-        self._server.task_dispatcher.shutdown(timeout=10)
+        end(self._server, self._thread)
 
     def effects(self, wa_id: str | None = None) -> list[str]:
         """Everybody who was really removed, in order; somebody removed twice is in it twice."""

@@ -127,3 +127,19 @@ def _cut(request: Request, start: StartResponse) -> Iterable[bytes]:
         _wait(5, request)
     start("200 OK", [])
     return []
+
+
+def end(server: Any, thread: threading.Thread) -> None:
+    """Ends a waitress server that runs in ``thread``: whatever is open is closed, also what nobody reads."""
+
+    trigger = server.trigger
+
+    def close() -> None:
+        trigger.del_channel(server._map)  # it stays open: threads that end now still pull it
+        for one in list(server._map.values()):
+            one.handle_close()
+
+    trigger.pull_trigger(close)
+    thread.join(30)
+    server.task_dispatcher.shutdown(timeout=10)
+    trigger.close()

@@ -64,12 +64,19 @@ class World:
         self._removed = {(line["group"], known) for line in lines(folder / EFFECTS) for known in line["ids"]}
         self._calls = Counter(line["kind"] for line in lines(folder / CALLS))
         self._asked: Counter[tuple[str, str]] = Counter()
+        self._read: tuple[tuple[int, int], Json] = ((0, 0), {})
 
     @property
     def settings(self) -> Json:
-        path = self.folder / CONTROL
-        found: Json = json.loads(path.read_text()) if path.exists() else {}
-        return found
+        """The control file; read again when it was written again."""
+        try:
+            found = (self.folder / CONTROL).stat()
+        except FileNotFoundError:
+            return {}
+        version = (found.st_ino, found.st_mtime_ns)
+        if self._read[0] != version:
+            self._read = (version, json.loads((self.folder / CONTROL).read_text()))
+        return self._read[1]
 
     def begin(self, kind: str, method: str, path: str, body: Any, wrong: str | None) -> tuple[int, Fault]:
         """Notes a call; its number, and what goes wrong in it."""
