@@ -12,6 +12,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from waitress import wasyncore
+
 from tests.gateways.fake.world import Fault, Json
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -135,9 +137,12 @@ def end(server: Any, thread: threading.Thread) -> None:
     trigger = server.trigger
 
     def close() -> None:
-        trigger.del_channel(server._map)  # it stays open: threads that end now still pull it
+        trigger.del_channel(server._map)  # it stays open: whoever pulls it now must find it
         for one in list(server._map.values()):
-            one.handle_close()
+            if one is server:
+                wasyncore.dispatcher.close(server)
+            else:
+                one.handle_close()
 
     trigger.pull_trigger(close)
     thread.join(30)
