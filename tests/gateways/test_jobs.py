@@ -33,7 +33,7 @@ def behave(folder: Path, *, codes: dict[str, Any] | None = None, my_role: str = 
 
 @pytest.fixture(params=KINDS)
 def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """Eight who have been silent and eleven who have not; their group is behind the fake. A call may take two seconds."""
+    """Eight who have been silent and eleven who have not, behind the fake. A call may take two seconds."""
     behave(tmp_path)
     with FakeServer(tmp_path) as fake:
         given = {
