@@ -195,6 +195,20 @@ def test_headers_that_never_end_do_end() -> None:
     assert time.monotonic() - began < 15, "it ended long after its time"
 
 
+@pytest.mark.parametrize(("size", "fits"), [(100, True), (101, False)])
+def test_an_answer_beyond_its_size_is_none(size: int, fits: bool) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b"1" * size)
+
+    with wire(talk) as url:
+        channel = Channel(access(url), "apikey")
+        if fits:
+            assert len(channel.ask("GET", "/", seconds=20, most_bytes=100).sample) == 100
+        else:
+            with pytest.raises(NoAnswer, match="larger than 100 bytes"):
+                channel.ask("GET", "/", seconds=20, most_bytes=100)
+
+
 def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else() -> None:
     elsewhere = free_port()
 
