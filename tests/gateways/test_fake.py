@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -76,6 +78,19 @@ def test_calls_against_the_servers_rules_are_noted(tmp_path: Path) -> None:
         bad = {"participants": [{"id": "5511900000002@s.whatsapp.net"}]}
         assert httpx.post(url, json=bad, headers={"X-Api-Key": "key-of-waha"}, trust_env=False).status_code == 400
         assert len(fake.wrong()) == 2
+
+
+def test_it_runs_as_a_process_and_ends_with_its_input(tmp_path: Path) -> None:
+    control(tmp_path, groups={G: {"people": [{"lid": L3}]}})
+    program = [sys.executable, "-m", "tests.gateways.fake", str(tmp_path)]
+    root = FOLDER.parent.parent.parent
+    with subprocess.Popen(program, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        url = f"{process.stdout.readline().strip()}/instance/connectionState/p2"
+        assert httpx.get(url, headers=KEYS, trust_env=False).json()["instance"]["state"] == "open"
+        process.stdin.close()
+        assert process.wait(60) == 0
 
 
 def test_nothing_listens_any_more_after_it(tmp_path: Path) -> None:
