@@ -4,6 +4,7 @@ import ast
 import functools
 import graphlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -23,7 +24,7 @@ FUNCTION_LINES = 40
 # circle comes of it. A name stands for one module; with `.*`, for everything in a package.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("runner",),  # the map of the house; imports nothing
-    ("runner.clock", "runner.errors", "runner.settings", "runner.crashpoint"),
+    ("runner.clock", "runner.errors", "runner.settings", "runner.crashpoint", "runner.identity"),
     ("runner.job",),
     (
         "runner.abort",
@@ -80,7 +81,7 @@ SIDES = {
 }
 
 # The runner is for any work. Only these know which messenger the first users have.
-KNOW_THE_MESSENGER = ("runner.groups*", "runner.gateways*", "runner.workflows*", "runner.demo*")
+KNOW_THE_MESSENGER = ("runner.identity", "runner.groups*", "runner.gateways*", "runner.workflows*", "runner.demo*")
 MESSENGER_WORDS = ("whatsapp", "@g.us")
 
 WORDS_NOT_USED = frozenset({"task", "handler", "helper", "util", "common", "base", "core", "service"})
@@ -91,6 +92,7 @@ CALLS_NOT_MADE = frozenset(
 )
 
 A_JOB_PROCESS_NEVER_LOADS = frozenset({"falcon", "waitress", "typer", "rich", "runner.manager"})
+ONLY_FOR_A_GATEWAY_AT_A_DISTANCE = frozenset({"httpx", "httpcore"})
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -222,10 +224,27 @@ def test_the_map_of_the_house_imports_nothing() -> None:
     assert list(imports(read_module(ROOT / "runner" / "__init__.py"))) == []
 
 
-def test_a_job_process_loads_only_what_it_needs() -> None:
+def preloaded(**environment: str) -> set[str]:
     program = "import json, sys, runner.preload; print(json.dumps(sorted(sys.modules)))"
-    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert A_JOB_PROCESS_NEVER_LOADS.intersection(json.loads(run.stdout)) == set()
+    given = {
+        name: value for name, value in os.environ.items() if not name.startswith(("RUNNER_", "EVOLUTION_", "WAHA"))
+    }
+    how = {"cwd": ROOT, "env": given | environment, "capture_output": True, "text": True, "check": True}
+    run = subprocess.run([sys.executable, "-c", program], **how)  # type: ignore[call-overload]
+    return set(json.loads(run.stdout))
+
+
+def test_a_job_process_loads_only_what_it_needs() -> None:
+    loaded = preloaded()
+    assert A_JOB_PROCESS_NEVER_LOADS.intersection(loaded) == set()
+    assert ONLY_FOR_A_GATEWAY_AT_A_DISTANCE.intersection(loaded) == set()
+
+
+@pytest.mark.parametrize("name", ["evolution", "waha"])
+def test_what_a_gateway_at_a_distance_needs_is_loaded_once_for_all_jobs(name: str) -> None:
+    loaded = preloaded(RUNNER_GATEWAY=name)
+    assert loaded >= {"httpx", f"runner.gateways.{name}"}
+    assert A_JOB_PROCESS_NEVER_LOADS.intersection(loaded) == set()
 
 
 # --- sizes ---

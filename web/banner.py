@@ -29,13 +29,37 @@ def banner(settings: Settings, port: int, *, demo: bool) -> str:
         f"cancellable-jobs {version('cancellable-jobs')} answers at {url}",
         f"  home      {visible(str(settings.home))}",
         f"  database  {visible(database)}",
-        f"  gateway   {visible(settings.gateway)}",
+        f"  gateway   {visible(_gateway(settings))}",
         "  Ctrl-C stops the jobs at their next checkpoint, and then the server",
         "",
         "Try:",
         *(f"  {command}" for command in _commands(url, demo)),
     ]
     return "\n".join(lines)
+
+
+def _gateway(settings: Settings) -> str:
+    """Which it is and where; and why it is the roster, if somebody may have meant another."""
+    match settings.gateway:
+        case "evolution":
+            return f"evolution, instance {settings.evolution_instance_name} at {settings.evolution_api_url}"
+        case "waha":
+            return f"waha, session {settings.waha_session} at {settings.waha_url}"
+        case "roster" if missing := [] if "gateway" in settings.model_fields_set else _missing(settings):
+            return f"roster, since {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set for evolution"
+        case name:
+            return name
+
+
+def _missing(settings: Settings) -> list[str]:
+    """Of Evolution's three variables, if some are there and some are not."""
+    given = {
+        "EVOLUTION_API_URL": settings.evolution_api_url,
+        "EVOLUTION_API_KEY": settings.evolution_api_key.get_secret_value(),
+        "EVOLUTION_INSTANCE_NAME": settings.evolution_instance_name,
+    }
+    missing = [name for name, value in given.items() if not value]
+    return missing if len(missing) < len(given) else []
 
 
 def _commands(url: str, demo: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""The console script ``runner``: serve, import, and the client's verbs. typer and rich are loaded from here alone."""
+"""The console script ``runner``: serve, import, gateway, and the client's verbs. It alone loads typer and rich."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import web
+from web.gateway import gateway
 from web.imports import imports
 from web.printing import complain
 from web.verbs import add_verbs
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 add_verbs(app)
 app.add_typer(imports, name="import")
+app.add_typer(gateway, name="gateway")
 
 
 @app.command(

@@ -21,6 +21,7 @@ from runner.stores.batches import LedgerItem
 from runner.stores.group_schema import job_people, people
 
 REMOVED, REFUSED = str(OutcomeKind.REMOVED), str(OutcomeKind.REFUSED)
+LATER = str(OutcomeKind.LATER)
 GIVEN_UP, WOULD_REMOVE = "given_up", "would_remove"
 _OUT = (REMOVED, ALREADY_GONE)
 
@@ -42,7 +43,7 @@ class Booked:
         said: dict[str, Any] = {"id": self.finding.id, "code": self.code}
         if self.reason is not None:
             said["reason"] = self.reason
-        return self.finding.entry.ledger_item(self.outcome, **said)
+        return self.finding.entry.ledger_item(REQUEUED if self.outcome == LATER else self.outcome, **said)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ class Books:
         out = [one.finding.entry.person_id for one in booked if one.outcome in _OUT]
         members.leave(self.group, out, tx.now)
         queue.drop(self.group, out)
-        queue.drop_entries(one.finding.entry.id for one in booked if not one.finding.stays)
+        queue.drop_entries(one.finding.entry.id for one in booked if not one.finding.stays and one.outcome != LATER)
+        for entry in queue.with_ids(one.finding.entry.id for one in booked if one.outcome == LATER):
+            queue.requeue(entry, tried=False)
         for one in booked:
             if one.finding.role is not None:
                 members.set_role(self.group, one.finding.entry.person_id, one.finding.role)

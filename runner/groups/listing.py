@@ -86,7 +86,7 @@ def check_listing(listing: Listing, store: Store, group: Group) -> None:
         raise SuspiciousListing(f"none of our {members} members is on it")
     if size * 2 < members:
         raise SuspiciousListing(f"it has {size} people where we know of {members}")
-    if ourselves:
+    if ourselves or listing.lacks_us:
         raise SuspiciousListing("we are not on it ourselves, so we are no longer in the group")
 
 

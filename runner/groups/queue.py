@@ -152,16 +152,16 @@ class QueueRows:
     def drop_entries(self, entry_ids: Iterable[int | None]) -> None:
         self._run(delete(removal_queue).where(removal_queue.c.id.in_([known for known in entry_ids if known])))
 
-    def requeue(self, entry: QueueEntry) -> bool:
+    def requeue(self, entry: QueueEntry, *, tried: bool = True) -> bool:
         """Puts somebody at the end under a new key, since a walk that has passed the old one does not turn back.
 
-        False, and nothing done, when their tries are used up.
+        False, and nothing done, when their tries are used up. ``tried`` False: it was no try, they were put off.
         """
-        if entry.tries + 1 >= MOST_TRIES:
+        if tried and entry.tries + 1 >= MOST_TRIES:
             return False
         same = {name: getattr(entry, name) for name in ("group_id", "person_id", "created_at", "window_ms", "reason")}
         self._run(delete(removal_queue).where(removal_queue.c.id == entry.id))
-        self._run(insert(removal_queue).values(tries=entry.tries + 1, **same))
+        self._run(insert(removal_queue).values(tries=entry.tries + tried, **same))
         return True
 
     def _inactive(self, group: Group, window_ms: int, now: int, slack_ms: int) -> ColumnElement[bool]:

@@ -32,6 +32,8 @@ from runner.stores.batches import LedgerItem
 
 _LISTING_TRIES = 5
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_FIRST_SLOWDOWN, _LONGEST_SLOWDOWN = 300.0, 3600.0
+_MOST_SLOWDOWNS = 5
 
 Seen = TypeVar("Seen")
 Pair = tuple[str, str]
@@ -83,6 +85,18 @@ class Removal:
         # A real run has a copy of the list under its own id, since the dry run may be deleted meanwhile.
         self.listed: str | None = reviewed and (reviewed if config.dry_run else job.id)
         self._was_asked = False
+        self._put_off: list[str] = []
+
+    def slow_down(self) -> None:
+        """Waits, and shows it, if the last batch had somebody put off: five minutes at first, an hour in the end.
+
+        Raises RateLimited when that did not help five times in a row.
+        """
+        if self._put_off:
+            reason, times = self._put_off[-1], len(self._put_off)
+            if times > _MOST_SLOWDOWNS:
+                raise RateLimited(f"{reason}; it still did after {_MOST_SLOWDOWNS} pauses")
+            self._job.wait_visibly(min(_LONGEST_SLOWDOWN, _FIRST_SLOWDOWN * 2 ** (times - 1)), reason)
 
     def judge(self, entries: Sequence[QueueEntry]) -> list[Finding]:
         """Looks at them again: the listing first, since it may take long, the store last."""
@@ -108,7 +122,12 @@ class Removal:
         if going:
             outcomes = self.gateway.remove(self.group.wa_id, list(going.values()), seconds_left)
             answers |= {key: outcomes[known] for key, known in going.items() if known in outcomes}
+            self._keep_in_mind(outcomes)
         return answers
+
+    def _keep_in_mind(self, outcomes: Mapping[str, Outcome]) -> None:
+        said = next((one for one in outcomes.values() if one.kind is OutcomeKind.LATER), None)
+        self._put_off = [*self._put_off, said.reason or "the gateway asks for a pause"] if said else []
 
     def _look_at_the_list_again(self, findings: Sequence[Finding]) -> list[Finding]:
         """Before another try: its wait may have been long enough for somebody to be made an admin."""

@@ -128,6 +128,7 @@ def note(batch: Batch[QueueEntry], removal: Removal) -> None:
 
 
 def deal_with(batch: Batch[QueueEntry], removal: Removal) -> None:
+    removal.slow_down()
     findings = removal.judge(batch.items)
     going = [finding for finding in findings if finding.outcome is None]
     answers: dict[str, Answer] = {}

@@ -1,0 +1,111 @@
+"""A checkup of a gateway: is it connected, may we remove people, and who would be exempt. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from runner.gateway import AuthFailed, BadRequest, GatewayError, GroupGateway, Listing, Participant
+from runner.groups.group import Group, GroupRows
+from runner.groups.identity import person_id
+from runner.groups.listing import SuspiciousListing, check_listing
+from runner.groups.silence import MEMBER
+from runner.groups.whitelist import WhitelistRows
+from runner.store import Store
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One thing that was looked at. ``next_step``: what to do, where it is not fine."""
+
+    is_fine: bool
+    words: str
+    next_step: str | None = None
+
+
+@dataclass(frozen=True)
+class Exempt:
+    """Somebody in the group whom no job removes, and why."""
+
+    participant: Participant
+    reason: str
+
+
+def check_connection(gateway: GroupGateway) -> Remark:
+    """Whether it answers, takes the key, and is connected."""
+    try:
+        connection = gateway.connection()
+    except (AuthFailed, BadRequest) as error:
+        return Remark(False, f"{gateway.via}: {error}", "correct the variables, and try again")
+    if not connection.is_open:
+        return Remark(False, f"{gateway.via}: {connection.words}", "see that the gateway runs and is connected")
+    return Remark(True, f"{gateway.via}: {connection.words}")
+
+
+def check_group(store: Store, wa_id: str, listing: Listing) -> Iterator[Remark]:
+    """What its list says of the group and of our rights there."""
+    yield Remark(True, f"the group is listed: {listing.name or 'without a name'}, {len(listing.participants)} people")
+    yield _trustworthy(store, wa_id, listing)
+    if listing.is_community:
+        step = "name one of the groups in it"
+        yield Remark(False, "this is a community, the parent of other groups: nobody can be removed there", step)
+    if listing.is_announcement:
+        yield Remark(True, "only admins write in this group, so the silence of the others says nothing")
+    yield _rights(listing)
+
+
+def list_group(gateway: GroupGateway, wa_id: str) -> Listing | Remark:
+    """The group now, or why there is none."""
+    try:
+        return gateway.list_group(wa_id)
+    except GatewayError as error:
+        return Remark(False, f"the group cannot be listed: {error}", _next_step(error))
+
+
+def exempt(store: Store, wa_id: str, listing: Listing) -> Sequence[Exempt]:
+    """Those of the list who would be left alone whatever their activity, in the order of the list."""
+    listed = set[str]()
+    with store.read() as tx:
+        group = GroupRows(tx).find(wa_id)
+        for entry in WhitelistRows(tx).list(group) if group else ():
+            listed.update(known for known in (entry.lid, entry.pn) if known)
+    reasons = ((one, _reason(one, listed)) for one in listing.participants)
+    return [Exempt(one, reason) for one, reason in reasons if reason]
+
+
+def _reason(one: Participant, whitelisted: set[str]) -> str | None:
+    if one.is_me:
+        return "ourselves"
+    if one.role != MEMBER:
+        return "the owner" if one.role == "superadmin" else "an admin"
+    ids = (person_id(known) for known in (one.id, one.lid, one.pn) if known)
+    return None if whitelisted.isdisjoint(known for known in ids if known) else "on the whitelist"
+
+
+def _trustworthy(store: Store, wa_id: str, listing: Listing) -> Remark:
+    with store.read() as tx:
+        group: Group | None = GroupRows(tx).find(wa_id)
+    if group is None:
+        return Remark(True, "no member of it is known here yet, so a job would remove nobody")
+    try:
+        check_listing(listing, store, group)
+    except SuspiciousListing as error:
+        return Remark(False, str(error), "bring the member list up to date, or see what the gateway shows of the group")
+    return Remark(True, "the list agrees with what is known here")
+
+
+def _rights(listing: Listing) -> Remark:
+    me = listing.me
+    if listing.lacks_us:
+        return Remark(False, "we are not in this group", "let an admin add the number of the gateway")
+    if me is None:
+        return Remark(True, "which of them is ourselves is not said, so whether we may remove people is not known")
+    if me.role == MEMBER:
+        return Remark(False, f"we ({me.pn or me.id}) are no admin there", "let an admin make that number an admin")
+    return Remark(True, f"we ({me.pn or me.id}) are an admin there and may remove people")
+
+
+def _next_step(error: GatewayError) -> str:
+    if error.retryable:
+        return "wait a little, and try again"
+    return "see that the id is right and that the gateway's number is in the group"

@@ -1,0 +1,37 @@
+"""A server that speaks Evolution API's and WAHA's HTTP as they were seen to do: what our adapters are tested on.
+
+In a process of its own: ``python -m tests.gateways.fake FOLDER [--port N]``; it prints its address. In a test:
+``with FakeServer(folder) as fake``. Either way its groups and its whims stand in ``FOLDER/gateway.json``, read anew
+at each call (``control``). All keys may be left out:
+
+    {"evolution": {"key", "instance", "state": "open", "spelling": "2.3.6"},
+     "waha": {"key", "session", "status": "WORKING", "engine": "NOWEB"},
+     "me": {"lid", "pn"},
+     "groups": {"1@g.us": {
+         "subject", "owner", "people": [{"lid", "pn", "role"}],
+         "addressing": "lid",                     or "pn": which id the group lists people by
+         "isCommunity": false, "isCommunityAnnounce": false, "announce": false,
+         "codes": {"3@lid": "403"},               what becomes of whom; of a list, the next at each request
+         "back": ["3@lid"],                       in again after a removal
+         "stale": true,                           the list does not know of removals
+         "size": 7, "first": 3}},                 what it says of its size; how many it lists
+     "faults": {"remove": {"2": "reset_after", "*": …}, "list": {…}, "state": {…}}, counted over all calls of that kind
+     "hang_seconds": 600, "drip_seconds": 1}
+
+A fault is a name, or ``{"fault": name, "before": seconds, "after": seconds}``: how long it dawdles before the effect
+and before the answer. Without ``_after`` at its end nothing is done; with it the effect comes first. Names:
+
+    hang, reset, drip (a byte a second), garbage, html, cut (half of a body), huge, 502, empty ([] or {}), packed,
+    closed, timed_out, text:… (what the engine says), 401, redirect, http429 (with Retry-After: 7), flood (429 for each)
+
+Two files beside it are only ever appended to, one JSON line each:
+
+    effects.jsonl   {"group", "ids", "call", "at"}: who was really removed, by the ids the group lists. The oracle.
+    calls.jsonl     {"kind", "call", "method", "path", "body", "wrong", "at"}: everything that was asked; ``wrong`` says
+                    what is against the server's own rules. ``kind`` remove is the only one that can change something.
+"""
+
+from tests.gateways.fake.server import FakeServer
+from tests.gateways.fake.world import World, control
+
+__all__ = ["FakeServer", "World", "control"]

@@ -1,0 +1,166 @@
+"""The fake's Evolution API 2.3.6, and the spelling of 2.3.4."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from tests.gateways.fake.schemas import is_full_id, wrong_for_evolution
+from tests.gateways.fake.wire import Reply, Request
+from tests.gateways.fake.world import Fault, Json, Row, World, listed_id
+
+_ROUTES = {
+    ("GET", "/group/findGroupInfos"): "list",
+    ("GET", "/group/participants"): "list",
+    ("GET", "/group/fetchAllGroups"): "list",
+    ("POST", "/group/updateParticipant"): "remove",
+    ("GET", "/instance/connectionState"): "state",
+    ("GET", "/instance/fetchInstances"): "state",
+}
+_TEXTS = {"closed": "Error: Connection Closed", "timed_out": "Error: Timed Out"}
+_FAILS = {
+    "/group/findGroupInfos": (404, "Error fetching group"),
+    "/group/participants": (404, "No participants"),
+    "/group/fetchAllGroups": (500, "Error fetching groups"),
+    "/group/updateParticipant": (400, "Error updating participants"),
+}
+_NEVER = {"/group/updateParticipant": "groupParticipantsUpdate", "/group/fetchAllGroups": "groupFetchAllParticipating"}
+
+
+def kind_of(request: Request) -> str:
+    return _ROUTES.get((request.method, _route(request)[0]), "other")
+
+
+def wrong_with(request: Request) -> str | None:
+    """What no call of ours may have."""
+    if kind_of(request) != "remove":
+        return None
+    if faults := wrong_for_evolution(request.body):
+        return faults[0]["message"]
+    short = [known for known in request.body["participants"] if not is_full_id(known)]
+    return f"{short[0]} is no full id" if short else None
+
+
+def answer(world: World, request: Request, call: int, fault: Fault) -> Reply:
+    """In the order of the real one: is there such an instance, is the key right, is the request, is it connected."""
+    settings = world.settings.get("evolution", {})
+    route, name = _route(request)
+    state = settings.get("state", "open")
+    if (refused := _turned_away(request, settings, fault)) is not None:
+        return refused
+    if route == "/instance/fetchInstances":
+        return _instances(world, settings)
+    if route == "/instance/connectionState":
+        return Reply(200, {"instance": {"instanceName": name, "state": "close" if state == "never" else state}})
+    if kind_of(request) == "remove" and (faults := wrong_for_evolution(request.body)):
+        return error(400, faults)
+    if (text := _refusal(route, state, fault)) is not None:
+        return _failed(route, text)
+    return _of_a_group(world, request, call, fault, route)
+
+
+def _turned_away(request: Request, settings: Json, fault: Fault) -> Reply | None:
+    route, name = _route(request)
+    if (request.method, route) not in _ROUTES:
+        return error(404, [f"Cannot {request.method} {request.path}"])
+    if name != settings.get("instance", "p2"):
+        return error(404, [f'The "{name}" instance does not exist'])
+    if request.headers.get("apikey") != settings.get("key", "key-of-evolution") or fault.name == "401":
+        return error(401, "Unauthorized")
+    return None
+
+
+def _of_a_group(world: World, request: Request, call: int, fault: Fault, route: str) -> Reply:
+    if route == "/group/fetchAllGroups":
+        return Reply(200, [_group(world, wa_id) for wa_id in world.settings.get("groups", {})])
+    wa_id = request.query.get("groupJid", "")
+    if world.group(wa_id) is None:
+        return _failed(route, "Error: item-not-found")
+    if route == "/group/findGroupInfos":
+        return Reply(200, _group(world, wa_id))
+    if route == "/group/participants":
+        return Reply(200, {"participants": _group(world, wa_id)["participants"]})
+    rows = world.remove(wa_id, request.body["participants"], call, only_look=not fault.acts)
+    if fault.name == "flood":
+        rows = [Row(row.id, "429") for row in rows]
+    return Reply(201, {"updateParticipants": [] if fault.name == "empty" else baileys_rows(rows)})
+
+
+def baileys_rows(rows: Sequence[Row]) -> list[Json]:
+    found = []
+    for row in rows:
+        attributes = {"jid": row.id} | ({} if row.code == "200" else {"error": row.code})
+        found.append({"status": row.code, "jid": row.id, "content": {"tag": "participant", "attrs": attributes}})
+    return found
+
+
+def text_of(fault: Fault) -> str | None:
+    """What the engine says instead of doing it."""
+    if fault.name and fault.name.startswith("text:"):
+        return fault.name.removeprefix("text:")
+    return _TEXTS.get(fault.name or "")
+
+
+def error(status: int, message: Any) -> Reply:
+    return Reply(status, {"status": status, "error": HTTPStatus(status).phrase, "response": {"message": message}})
+
+
+def failed_after(request: Request, text: str) -> Reply:
+    """It was done, and the engine failed afterwards."""
+    return _failed(_route(request)[0], text)
+
+
+def _refusal(route: str, state: str, fault: Fault) -> str | None:
+    if state == "never":
+        called = _NEVER.get(route, "groupMetadata")
+        return f"TypeError: Cannot read properties of undefined (reading '{called}')"
+    if state != "open":
+        return "Error: Connection Closed"
+    return None if fault.acts else text_of(fault)
+
+
+def _failed(route: str, text: str) -> Reply:
+    status, first = _FAILS[route]
+    return error(status, [first, text])
+
+
+def _route(request: Request) -> tuple[str, str]:
+    if request.path == "/instance/fetchInstances":
+        return request.path, request.query.get("instanceName", "")
+    found = re.fullmatch(r"(/\w+/\w+)/([^/]+)", request.path)
+    return (found[1], found[2]) if found else (request.path, "")
+
+
+def _instances(world: World, settings: Json) -> Reply:
+    """Of the real one's many fields those that are read, and one that must not be."""
+    owner, state = world.settings.get("me", {}).get("pn"), settings.get("state", "open")
+    instance = {"id": "00000000-0000-4000-8000-000000000001", "name": settings.get("instance", "p2")}
+    said = {"connectionStatus": state, "ownerJid": owner, "token": "a-secret-of-the-instance"}
+    return Reply(200, [instance | said])
+
+
+def _group(world: World, wa_id: str) -> Json:
+    group = world.group(wa_id) or {}
+    people = world.people(wa_id)
+    said: Json = {
+        "id": wa_id,
+        "subject": group.get("subject", "Neighbours"),
+        "size": group.get("size", len(people)),
+    }
+    said |= {name: group[name] for name in ("owner", "linkedParent") if name in group}
+    said |= {name: group.get(name, False) for name in ("restrict", "announce", "isCommunity", "isCommunityAnnounce")}
+    return said | {"participants": [_participant(world, group, one) for one in people]}
+
+
+def _participant(world: World, group: Json, one: Json) -> Json:
+    first = listed_id(group, one)
+    role = one.get("role", "member")
+    said: Json = {"id": first}
+    older = world.settings.get("evolution", {}).get("spelling") == "2.3.4"
+    if one.get("pn") and (older or first != one["pn"]):
+        said["jid" if older else "phoneNumber"] = one["pn"]
+    if one.get("lid") and (older or first != one["lid"]):
+        said["lid"] = one["lid"]
+    return said | {"admin": None if role == "member" else role}

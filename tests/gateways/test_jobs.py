@@ -1,0 +1,152 @@
+"""Removal jobs through both adapters, over real HTTP, against the fake: what a job says is what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.groups.member import MemberEntry
+from runner.stores.runs import RunRows
+from tests.gateways.fake import FakeServer, control
+from tests.unit.removals import DAY, NOW, WA_ID, Bench
+
+ME, P_ME = "100000000000099@lid", "33100000099@s.whatsapp.net"
+KINDS = ("evolution", "waha")
+
+
+def lid(number: int) -> str:
+    return f"1000000000000{number:02d}@lid"
+
+
+def lids(*numbers: int) -> list[str]:
+    return [lid(number) for number in numbers]
+
+
+def behave(folder: Path, *, codes: dict[str, Any] | None = None, my_role: str = "admin", **more: Any) -> None:
+    people = [{"lid": lid(number)} for number in range(1, 20)] + [{"lid": ME, "pn": P_ME, "role": my_role}]
+    group = {"people": people, "codes": codes or {}}
+    control(folder, **({"me": {"pn": P_ME}, "groups": {WA_ID: group}} | more))
+
+
+@pytest.fixture(params=KINDS)
+def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Eight who have been silent and eleven who have not, behind the fake. A call may take two seconds."""
+    behave(tmp_path)
+    with FakeServer(tmp_path) as fake:
+        given = {
+            "EVOLUTION_API_URL": fake.url,
+            "EVOLUTION_API_KEY": "key-of-evolution",
+            "EVOLUTION_INSTANCE_NAME": "p2",
+        }
+        if request.param == "waha":
+            given = {"WAHA_URL": fake.url, "WAHA_API_KEY": "key-of-waha"}
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("RUNNER_GATEWAY_CALL_SECONDS", "2")
+        made = Bench(tmp_path, gateway=request.param)
+        made.members(*(MemberEntry(lid=lid(n), name=f"M{n}", last_active_at=NOW - 60 * DAY + n) for n in range(1, 9)))
+        made.members(*(MemberEntry(lid=lid(n), last_active_at=NOW - DAY) for n in range(9, 20)))
+        made.observed()
+
+        def renew() -> None:
+            with made.store.write() as tx:
+                RunRows(tx).renew_leases("here")
+
+        made.on_wait = renew
+        made.fake = fake  # type: ignore[attr-defined]
+        yield made
+        made.close()
+
+
+def fake_of(bench: Bench) -> FakeServer:
+    fake: FakeServer = bench.fake  # type: ignore[attr-defined]
+    return fake
+
+
+def ended(bench: Bench, status: str, **config: Any) -> dict[str, Any]:
+    job_id = bench.start(batchSize=4, **config)
+    assert bench.run(job_id) == status, bench.job(job_id).error
+    fake = fake_of(bench)
+    result = bench.result(job_id)
+    assert result["removedWhatsappIds"] == fake.effects()
+    assert len(set(fake.effects())) == len(fake.effects())
+    assert fake.wrong() == []
+    return result | {"error": bench.job(job_id).error, "waited": bench.time.passed}
+
+
+def test_everybody_is_removed_and_booked_by_the_gateway(bench: Bench) -> None:
+    result = ended(bench, "completed")
+    assert (fake_of(bench).effects(), result["via"]) == (lids(*range(1, 9)), bench.gateway)
+    assert {entry.via for entry in bench.history()} == {bench.gateway}
+    assert bench.queue() == []
+
+
+def test_a_dry_run_changes_nothing(bench: Bench) -> None:
+    result = ended(bench, "completed", dryRun=True)
+    assert len(result["wouldRemove"]) == 8
+    assert fake_of(bench).calls("remove") == []
+
+
+def test_each_keeps_their_own_outcome(bench: Bench) -> None:
+    codes = {lid(1): "403", lid(2): "406", lid(3): ["429", "200"], lid(4): "404", lid(6): ["500", "429", "200"]}
+    behave(bench.home, codes=codes)
+    result = ended(bench, "completed")
+    assert fake_of(bench).effects() == lids(5, 7, 8, 3, 6)
+    assert [(one["id"], one["code"]) for one in result["refused"]] == [(lid(1), "403"), (lid(2), "406")]
+    assert [one["id"] for one in result["alreadyGone"]] == [lid(4)]
+    assert result["waited"] == 300 + 600 + 1200  # three batches in a row had somebody put off
+
+
+@pytest.mark.parametrize("fault", ["hang_after", "reset_after", "empty_after", "garbage_after", "drip_after"])
+def test_what_was_done_without_an_answer_is_found_by_a_listing(bench: Bench, fault: str) -> None:
+    behave(bench.home, faults={"remove": {"1": fault}})
+    ended(bench, "completed")
+    assert fake_of(bench).effects() == lids(*range(1, 9))
+    assert len(fake_of(bench).calls("remove")) == 2
+
+
+@pytest.mark.parametrize("fault", ["hang", "reset", "empty", "502", "closed"])
+def test_what_was_not_done_comes_again_once(bench: Bench, fault: str) -> None:
+    behave(bench.home, faults={"remove": {"1": fault}})
+    ended(bench, "completed")
+    assert fake_of(bench).effects() == lids(5, 6, 7, 8, 1, 2, 3, 4)
+    assert len(fake_of(bench).calls("remove")) == 3
+
+
+@pytest.mark.parametrize("fault", ["text:Error: rate-overlimit", "flood", "http429"])
+def test_a_gateway_that_asks_for_a_pause_gets_it(bench: Bench, fault: str) -> None:
+    behave(bench.home, faults={"remove": {"1": fault}})
+    assert ended(bench, "completed")["waited"] > 0
+    assert fake_of(bench).effects() == lids(*range(1, 9))
+
+
+def test_without_the_right_it_ends_at_once_in_plain_words(bench: Bench) -> None:
+    behave(bench.home, my_role="member")
+    result = ended(bench, "failed")
+    assert "we are not an admin of this group" in result["error"]
+    assert len(fake_of(bench).calls("remove")) == 1
+    assert len(bench.queue()) == 8
+
+
+def test_with_a_wrong_key_it_ends_at_once(bench: Bench) -> None:
+    behave(bench.home, evolution={"key": "another"}, waha={"key": "another"})
+    result = ended(bench, "failed")
+    assert "does not take the key" in result["error"]
+    assert "key-of" not in result["error"]
+    assert (bench.queue() == []) is False
+
+
+def test_an_engine_that_says_nothing_is_settled_by_listings(bench: Bench) -> None:
+    behave(bench.home, waha={"engine": "WEBJS"})
+    ended(bench, "completed")
+    assert fake_of(bench).effects() == lids(*range(1, 9))
+
+
+def test_a_list_without_us_stops_it_before_it_does_anything(bench: Bench) -> None:
+    people = [{"lid": lid(number), "pn": f"331000000{number:02d}@s.whatsapp.net"} for number in range(1, 20)]
+    control(bench.home, me={"pn": P_ME}, groups={WA_ID: {"people": people}})
+    assert "we are not on it ourselves" in ended(bench, "failed")["error"]
+    assert fake_of(bench).calls("remove") == []

@@ -1,0 +1,137 @@
+"""``runner gateway check``, without a server, against the fake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from runner.clock import Clock
+from runner.groups.group import GroupRows
+from runner.groups.member import MemberEntry, MemberRows
+from runner.groups.whitelist import WhitelistRows
+from runner.opening import open_job_store
+from runner.settings import Settings
+from runner.stores.migrate import migrate
+from tests.gateways.fake import FakeServer, control
+from tests.waiting import free_port
+from web.cli import app
+
+GROUP = "120363403645737299@g.us"
+KEY = "key-of-evolution"
+ANA, BO, BOSS, ME = (f"10000000000000{number}@lid" for number in range(1, 5))
+P_ME = "33100000004@s.whatsapp.net"
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    behave(tmp_path)
+    with FakeServer(tmp_path) as server:
+        given = {"API_URL": server.url, "API_KEY": KEY, "INSTANCE_NAME": "p2"}
+        for name, value in given.items():
+            monkeypatch.setenv(f"EVOLUTION_{name}", value)
+        monkeypatch.setenv("RUNNER_HOME", str(tmp_path / "home"))
+        monkeypatch.chdir(tmp_path)
+        yield server
+
+
+def behave(folder: Path, *, group: dict[str, Any] | None = None, my_role: str = "admin", **more: Any) -> None:
+    people = [
+        {"lid": ANA, "pn": "33100000001@s.whatsapp.net"},
+        {"lid": BO},
+        {"lid": BOSS, "role": "superadmin"},
+        {"lid": ME, "pn": P_ME, "role": my_role},
+    ]
+    groups = {GROUP: {"subject": "Neighbours", "people": people} | (group or {})}
+    control(folder, **({"me": {"pn": P_ME}, "groups": groups} | more))
+
+
+def check(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, ["gateway", "check", *arguments])
+    assert KEY not in result.output
+    return result
+
+
+def test_all_is_well_and_who_is_exempt(fake: FakeServer, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    settings.home.mkdir()
+    migrate(settings.url)
+    store = open_job_store(settings, Clock())
+    with store.write() as tx:
+        group = GroupRows(tx).create(GROUP, "Neighbours")
+        for known in (ANA, BO, BOSS, ME):
+            MemberRows(tx).put(group, MemberEntry(lid=known), tx.now)
+        WhitelistRows(tx).add(group, MemberRows(tx).find(group, BO).person_id)
+    result = check(GROUP)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines() == [
+        "ok     evolution: connected to WhatsApp",
+        "ok     the group is listed: Neighbours, 4 people",
+        "ok     the list agrees with what is known here",
+        f"ok     we ({P_ME}) are an admin there and may remove people",
+        "Exempt whatever their activity: 3",
+        f"  {BO}: on the whitelist",
+        f"  {BOSS}: the owner",
+        f"  {ME} {P_ME}: ourselves",
+    ]
+    assert fake.calls("remove") == []
+
+
+@pytest.mark.usefixtures("fake")
+def test_without_a_group_the_connection_alone_is_looked_at() -> None:
+    result = check()
+    assert result.exit_code == 0
+    assert "runner gateway check 1203" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("how", "said", "following"),
+    [
+        ({"evolution": {"key": "another"}}, "does not take the key (401)", "correct the variables"),
+        ({"evolution": {"instance": "p3"}}, "no instance of that name", "correct the variables"),
+        ({"evolution": {"state": "close"}}, "is not connected to WhatsApp", "is connected"),
+        ({"groups": {}}, "there is no such group", "the id is right"),
+        ({"my_role": "member"}, "are no admin there", "let an admin make that number an admin"),
+        ({"me": {"pn": "33100000099@s.whatsapp.net"}, "group": {"addressing": "pn"}}, "is not said", None),
+        ({"group": {"isCommunity": True}}, "this is a community", "name one of the groups in it"),
+        ({"group": {"announce": True}}, "only admins write in this group", None),
+        ({"faults": {"list": {"*": "text:Error: rate-overlimit"}}}, "asks for a pause", "wait a little"),
+    ],
+)
+def test_what_is_wrong_is_told_with_what_to_do(
+    fake: FakeServer, how: dict[str, Any], said: str, following: str | None
+) -> None:
+    behave(fake.world.folder, **how)
+    result = check(GROUP)
+    assert said in result.stdout
+    assert result.exit_code == (0 if following is None else 1), result.output
+    if following:
+        assert following in result.stdout.split("Next: ")[1]
+
+
+def test_a_list_that_lacks_us_is_wrong(fake: FakeServer) -> None:
+    people = [{"lid": ANA, "pn": "33100000001@s.whatsapp.net"}]
+    behave(fake.world.folder, group={"people": people})
+    result = check(GROUP)
+    assert "we are not in this group" in result.stdout
+    assert result.exit_code == 1
+
+
+@pytest.mark.usefixtures("fake")
+def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVOLUTION_API_URL", f"http://127.0.0.1:{free_port()}")
+    result = check(GROUP)
+    assert "nobody answers at http://127.0.0.1" in result.stdout
+    assert result.exit_code == 1
+
+
+@pytest.mark.usefixtures("fake")
+def test_wrong_usage_and_wrong_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check("Neighbours").exit_code == 2
+    monkeypatch.setenv("RUNNER_GATEWAY", "waha")
+    result = check(GROUP)
+    assert result.exit_code == 78
+    assert "WAHA_URL and WAHA_API_KEY are not set" in result.stderr
