@@ -8,6 +8,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -63,6 +65,8 @@ jobs = Table(
     Column("epoch", Integer, nullable=False, server_default="0"),
     Column("claimed_at", BigInteger),
     Column("released_at", BigInteger),
+    # The claim's run only finds out what an ended one left open: the job has nothing that could be stopped.
+    Column("settling", Boolean, nullable=False, server_default=false()),
     Column("lease_until", BigInteger),
     Column("node", String(100)),
     Column("pid", Integer),
