@@ -7,6 +7,7 @@ how to behave by ``slow-gateway.json`` in the home folder, read anew at each cal
      "before_ms": 0, "after_ms": 0,             how long it dawdles before it begins, and after it has ended
      "call_seconds": 5.0,                       how long it may take
      "refuse": {"1@lid": "403"},                whom it refuses, with which code
+     "later": {"1": ["2@lid"]},                 whom it puts off in which of its removals, with 429
      "calls": {"1": "timeout", "2": "empty"}}   what goes wrong in which of its removals, counted over all processes
 
 ``timeout``: done, and no answer. ``lost``: not done, and no answer. ``empty``: not done, answered ``{}``.
@@ -29,6 +30,7 @@ from typing import Any
 
 from runner.clock import Clock
 from runner.gateway import (
+    Connection,
     GatewayError,
     Listing,
     NotAdmin,
@@ -45,6 +47,8 @@ from runner.store import Store
 
 CONFIG, LOG = "slow-gateway.json", "gateway-effects.jsonl"
 _CALL_MS, _CALL_SECONDS = 200, 5.0
+
+_LATER = Outcome(OutcomeKind.LATER, "429", "slow down (429)")
 
 _NOTHING_SENT: dict[str, GatewayError] = {
     "not_connected": NotConnected("the slow gateway is not connected"),
@@ -66,6 +70,9 @@ class SlowGateway:
     def call_seconds(self) -> float:
         return float(self._config().get("call_seconds", _CALL_SECONDS))
 
+    def connection(self) -> Connection:
+        return Connection(True, "slow, but there")
+
     def list_group(self, group_wa_id: str) -> Listing:
         listing = self._roster.list_group(group_wa_id)
         removed = set(removed_ids(self._home))
@@ -83,7 +90,8 @@ class SlowGateway:
         self._log("begin", call, ids)
         if fault in _NOTHING_SENT:
             raise _NOTHING_SENT[fault]
-        return self._act(config, fault, call, self._outcomes(config, group_wa_id, ids))
+        later = {known: _LATER for known in ids if known in config.get("later", {}).get(str(call), ())}
+        return self._act(config, fault, call, self._outcomes(config, group_wa_id, ids) | later)
 
     def _act(
         self, config: dict[str, Any], fault: str | None, call: int, outcomes: dict[str, Outcome]

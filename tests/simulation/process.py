@@ -155,7 +155,7 @@ class SimProcess(Being, JobProcess):  # type: ignore[misc]  # both say who it is
         store = self.hardware.store_of_job(self)
         ledger = Ledger(store, clock, run.job_id, run.epoch, run.lock_key)
         seen = _once(lambda: self._say({"seen": clock.now_ms()}))
-        job = JobContext(run, ledger, self.flag, given, show=self._show, on_seen=seen)
+        job = JobContext(run, ledger, self.flag, given, show=self._show, on_seen=seen, chance=self.turns.chance.random)
         self._say(_end_of(job, given))
         self.place = "ending"
         self.turns.pause("exit")

@@ -69,13 +69,15 @@ class Bench:
     gateway: str = "roster"
     time: TestTime = field(default_factory=TestTime)
     on_wait: Callable[[], None] = lambda: None
+    given: dict[str, Any] = field(default_factory=dict)
+    chance: float = 0.0
     _rings: bool = False
     _running: bool = False
 
     def __post_init__(self) -> None:
         load_workflows([])
         self.clock = self.time.clock()
-        self.settings = Settings(home=self.home, gateway=self.gateway, min_delay_ms=0)
+        self.settings = Settings(home=self.home, gateway=self.gateway, min_delay_ms=0, **self.given)
         migrate(self.settings.url)
         self.store = SqlStore(self.settings.url, self.clock, pooled=False)
         self.bell = AbortBell(multiprocessing.get_context("spawn"))
@@ -159,7 +161,7 @@ class Bench:
             job.epoch == 1,
         )
         ledger = Ledger(self.store, self.clock, job.id, job.epoch, job.lock_key)
-        return JobContext(run, ledger, PatientFlag(self.bell, self._sleep), self.settings)
+        return JobContext(run, ledger, PatientFlag(self.bell, self._sleep), self.settings, chance=lambda: self.chance)
 
     def run(self, job_id: str, mode: str = "run") -> str:
         """One run, to its end; what its process would have said last."""
