@@ -165,8 +165,7 @@ class Bench:
 
     def run(self, job_id: str, mode: str = "run") -> str:
         """One run, to its end; what its process would have said last."""
-        with self.store.write() as tx:
-            RunRows(tx).renew_leases("here")
+        self._renew_leases()
         context = self.context(job_id, mode)
         self._running = True
         ended: str = _end_of(context, self.settings)["ended"]
@@ -207,7 +206,15 @@ class Bench:
 
     def _sleep(self, seconds: float) -> None:
         self.time.passed += seconds
+        self._renew_leases()
         self.on_wait()
+
+    def _renew_leases(self) -> None:
+        """As the server does all the time; no commit of the run's."""
+        is_running, self._running = self._running, False
+        with self.store.write() as tx:
+            RunRows(tx).renew_leases("here")
+        self._running = is_running
 
     def job(self, job_id: str) -> Job:
         with self.store.read() as tx:
