@@ -62,7 +62,7 @@ def take_over(job: JobContext, group: Group, listing: Listing, listed: Listed, a
 
 def entry_of(one: Participant) -> MemberEntry | None:
     """None for somebody with no id that a person can have."""
-    ids = [known for text in (one.id, one.lid, one.pn) if text and (known := person_id(text))]
+    ids = [known for text in dict.fromkeys((one.id, one.lid, one.pn)) if text and (known := person_id(text))]
     lid = next((known for known in ids if known.endswith(LID)), None)
     pn = next((known for known in ids if known.endswith(PN)), None)
     return MemberEntry(lid, pn, one.name, one.role, is_me=one.is_me) if ids else None

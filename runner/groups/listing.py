@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol, runtime_checkable
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import select
 
 from runner.errors import RunnerError
 from runner.gateway import GroupGateway, Listing, Participant
@@ -141,26 +141,23 @@ class _Known:
 
 
 def _known_members(listing: Listing, store: Store, group: Group, asked: Iterable[str] = ()) -> _Known:
-    present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
+    here = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
     with store.read() as tx:
-        run = tx.connection.execute
-        count = run(select(func.count()).select_from(memberships).where(*present)).scalar_one()
-        found = _members_with(tx, group, _index(listing.participants))
-        missing = count - len(found | _members_with(tx, group, asked))
-        me = set(run(select(memberships.c.person_id).where(*present, memberships.c.is_me)).scalars())
+        present = dict(iter(tx.connection.execute(select(memberships.c.person_id, memberships.c.is_me).where(*here))))
+        found = _people_with(tx, _index(listing.participants)) & present.keys()
+        missing = present.keys() - found - (_people_with(tx, asked) if asked else set())
+    me = {person for person, is_me in present.items() if is_me}
     absent = bool(me) and not me & found and not any(one.is_me for one in listing.participants)
-    return _Known(count, len(found), missing, absent)
+    return _Known(len(present), len(found), len(missing), absent)
 
 
-def _members_with(tx: Transaction, group: Group, ids: Iterable[str]) -> set[int]:
-    """Those in the group by what we know, who have one of these ids."""
-    joined = memberships.join(people, people.c.id == memberships.c.person_id)
-    present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
+def _people_with(tx: Transaction, ids: Iterable[str]) -> set[int]:
+    """Everybody who has one of these ids."""
     found: set[int] = set()
-    rest = iter(ids)
-    while chunk := list(islice(rest, _CHUNK)):
-        either = or_(people.c.lid.in_(chunk), people.c.pn.in_(chunk))
-        found.update(tx.connection.execute(select(people.c.id).select_from(joined).where(*present, either)).scalars())
+    for column, of_lid in ((people.c.lid, True), (people.c.pn, False)):
+        rest = (known for known in ids if known.endswith(LID) is of_lid)
+        while chunk := list(islice(rest, _CHUNK)):
+            found.update(tx.connection.execute(select(people.c.id).where(column.in_(chunk))).scalars())
     return found
 
 

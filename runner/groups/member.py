@@ -164,18 +164,19 @@ class MemberRows:
         fresh: list[MemberEntry] = []
         pairs: list[tuple[Any, MemberEntry]] = []
         others: list[MemberEntry] = []
-        met: set[str] = set()
+        met: set[str | None] = set()
         for entry in entries:
-            ids = {one for one in (entry.lid, entry.pn) if one}
-            rows = {known[one].id: known[one] for one in ids if one in known}
-            row = next(iter(rows.values()), None)
-            if ids & met or len(rows) > 1 or (row is not None and not fits(row, entry)):
+            by_lid, by_pn = known.get(entry.lid), known.get(entry.pn)
+            row = by_pn if by_lid is None else by_lid
+            are_two = by_lid is not None and by_pn is not None and by_lid.id != by_pn.id
+            if are_two or entry.lid in met or entry.pn in met or (row is not None and not fits(row, entry)):
                 others.append(entry)
             elif row is None:
                 fresh.append(entry)
             else:
                 pairs.append((row, entry))
-            met |= ids | ({one for one in (row.lid, row.pn) if one} if row is not None else set())
+            met.update((entry.lid, entry.pn) if row is None else (entry.lid, entry.pn, row.lid, row.pn))
+            met.discard(None)
         self._put_known(group, [pair for pair in pairs if not says_nothing_new(*pair)], now)
         found = {row.id for row, _ in pairs} | set(self._put_new(group, fresh, now))
         return found | {self.put(group, entry, now, live=live) for entry in others}
@@ -194,7 +195,7 @@ class MemberRows:
             count += self._run(query.where(either)).scalar_one()
         return count
 
-    def _known(self, group: Group, entries: Sequence[MemberEntry]) -> dict[str, Any]:
+    def _known(self, group: Group, entries: Sequence[MemberEntry]) -> dict[str | None, Any]:
         """Everybody whom these entries may be about, by each of their ids, with their membership if they have one."""
         lids = [entry.lid for entry in entries if entry.lid]
         pns = [entry.pn for entry in entries if entry.pn]
@@ -207,8 +208,9 @@ class MemberRows:
         if not entries:
             return ()
         rows = [{"lid": entry.lid, "pn": entry.pn, "name": entry.name} for entry in entries]
-        inserted = insert(people).returning(people.c.id, sort_by_parameter_order=True)
-        ids = self._run(inserted, rows).scalars().all()
+        self._run(insert(people), rows)  # RETURNING in the order of the rows would be a statement for each
+        known = self._known(group, entries)
+        ids = [known[entry.lid or entry.pn or ""].id for entry in entries]
         pairs = zip(ids, entries, strict=True)
         self._run(insert(memberships), [new_membership(group, person, entry, now) for person, entry in pairs])
         return ids

@@ -46,8 +46,7 @@ def fits(row: Any, entry: MemberEntry) -> bool:
 
 
 def has_ids(row: Any, entry: MemberEntry) -> bool:
-    said = ((entry.lid, row.lid), (entry.pn, row.pn), (entry.name, row.name))
-    return all(new in (None, known) for new, known in said)
+    return entry.lid in (None, row.lid) and entry.pn in (None, row.pn) and entry.name in (None, row.name)
 
 
 def new_ids(row: Any, entry: MemberEntry) -> dict[str, Any]:
@@ -62,13 +61,14 @@ def new_values(group: Group, row: Any, entry: MemberEntry) -> dict[str, Any]:
 
 
 def says_nothing_new(row: Any, entry: MemberEntry) -> bool:
-    """Whether ``put`` would change nothing: most rows of a list that is imported again."""
-    is_here = row.role is not None and row.left_at is None
-    return (
-        is_here
-        and has_ids(row, entry)
-        and all(getattr(row, name) == value for name, value in changes_of(row, entry).items())
-    )
+    """Whether ``put`` would change nothing: most rows of a list that comes again. In plain steps: many."""
+    if row.role is None or row.left_at is not None or not has_ids(row, entry):
+        return False
+    if entry.role not in (None, row.role) or (entry.is_me and not row.is_me):
+        return False
+    if entry.joined_at is None and entry.last_active_at is None:
+        return True
+    return all(getattr(row, name) == value for name, value in changes_of(row, entry).items())
 
 
 def changes_of(row: Row[Any], entry: MemberEntry) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Hours:
         for days in (-1, 0, 1, 2):
             day = today + timedelta(days=days)
             opens, closes = self._ms(day, self.start), self._ms(day + over_midnight, self.end)
-            if closes > max(at, opens):  # an hour that a changing clock leaves out is no window
+            if closes > max(at, opens):
                 return opens, closes
         raise AssertionError("there is one every day")
 
@@ -143,7 +143,7 @@ class Pace:
         """How many people in one stretch without a break of at most a day."""
         by_delay = int(ms / ms_each) + 1 if ms_each else 2**53
         by_caps = (cap.people if cap.window_ms == DAY_MS else self._by_hours(cap, ms, ms_each) for cap in caps)
-        return min(by_delay, *by_caps)
+        return min([by_delay, *by_caps])
 
     def _by_hours(self, cap: Cap, ms: int, ms_each: float) -> int:
         whole, rest = divmod(ms, HOUR_MS)

@@ -52,8 +52,12 @@ class Pacing:
 
     def check(self, tx: Transaction, people: int) -> None:
         """In the transaction that writes the intent: several jobs at once keep the caps together. Raises TooSoon."""
-        if self.pace.holds_up and self.pace.due(tx.now, people, asked_lately(tx, self._group)):
+        if not self.pace.holds_up:
+            return
+        lately = asked_lately(tx, self._group)
+        if self.pace.due(tx.now, people, lately):
             raise TooSoon
+        self._asked = {scope: [*asked, (tx.now, people)] for scope, asked in lately.items()}
 
     def ends_at(self, people: int, now: int) -> int | None:
         """When so many more will have been asked for; None where there is nothing to add to the job's own estimate."""

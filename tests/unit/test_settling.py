@@ -130,10 +130,8 @@ def test_where_there_is_no_size_two_lists_must_agree(slow: Bench, monkeypatch: p
     assert slow.time.passed == 5 + 5 + 1 + 5  # deadline, between the two, until it is asked again, between the two
 
 
-@pytest.mark.parametrize("error", [NotConnected("not connected"), AuthFailed("the key is refused"), RateLimited("slow")])
-def test_no_list_is_waited_for_however_long(
-    slow: Bench, monkeypatch: pytest.MonkeyPatch, error: GatewayError
-) -> None:
+@pytest.mark.parametrize("error", [NotConnected("not connected"), AuthFailed("the key is wrong"), RateLimited("slow")])
+def test_no_list_is_waited_for_however_long(slow: Bench, monkeypatch: pytest.MonkeyPatch, error: GatewayError) -> None:
     lists = Lists(monkeypatch, *[error] * 12)
     waiting: set[str] = set()
     job_id = slow.start()
