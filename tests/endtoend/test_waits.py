@@ -1,4 +1,4 @@
-"""Jobs that wait, by what the gateway says or for their pace: seen over HTTP, kept over a killed server, ended by a cancel."""
+"""Jobs that wait, for the gateway or for their pace: seen over HTTP, kept over a killed server, ended by a cancel."""
 
 from __future__ import annotations
 

@@ -13,12 +13,13 @@ from runner.groups.booking import refusal_in_words
 from runner.groups.group import GroupRows
 from runner.groups.member import MemberEntry, MemberRows
 from runner.groups.pace import HOUR_MS
+from runner.groups.person import PersonRows
 from runner.groups.queue import QueueRows
 from runner.starting import StartRequest, write_start
 from runner.stores.jobs import JobRows
 from runner.workflow import find_workflow
 from tests.gateways.slow import configure, effects, removed_ids
-from tests.unit.removals import DAY, NOW, WA_ID, Bench, lid, lids
+from tests.unit.removals import DAY, NOW, WA_ID, Bench, lid, lids, pn
 
 SLOW = "tests.gateways.slow:open_slow"
 
@@ -179,6 +180,20 @@ def test_who_speaks_during_the_wait_is_spared(make: Callable[..., Bench]) -> Non
     result = bench.done()
     assert lid(7) not in result["removedWhatsappIds"]
     assert len(result["removedWhatsappIds"]) == 9
+
+
+def test_whose_rows_become_one_during_the_wait_is_still_asked_for(make: Callable[..., Bench]) -> None:
+    bench = make(6, pace_group_per_hour=5)
+
+    def join() -> None:
+        with bench.store.write() as tx:
+            mine = PersonRows(tx).find(lid(6))
+            other = PersonRows(tx).resolve(None, pn(60))
+            if mine is not None and mine.id != other:
+                PersonRows(tx).merge(other, mine.id)
+
+    bench.on_wait = join
+    assert bench.done()["removedWhatsappIds"] == lids(range(1, 7))
 
 
 def test_a_dry_run_asks_for_nobody_and_waits_for_no_cap(make: Callable[..., Bench]) -> None:
