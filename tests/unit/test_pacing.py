@@ -19,7 +19,7 @@ from runner.starting import StartRequest, write_start
 from runner.stores.jobs import JobRows
 from runner.workflow import find_workflow
 from tests.gateways.slow import configure, effects, removed_ids
-from tests.unit.removals import DAY, NOW, WA_ID, Bench, lid, lids, pn
+from tests.unit.removals import DAY, NOW, WA_ID, Bench, lid, lids
 
 SLOW = "tests.gateways.slow:open_slow"
 
@@ -188,12 +188,12 @@ def test_whose_rows_become_one_during_the_wait_is_still_asked_for(make: Callable
     def join() -> None:
         with bench.store.write() as tx:
             mine = PersonRows(tx).find(lid(6))
-            other = PersonRows(tx).resolve(None, pn(60))
+            other = PersonRows(tx).resolve("777@lid", None)
             if mine is not None and mine.id != other:
                 PersonRows(tx).merge(other, mine.id)
 
     bench.on_wait = join
-    assert bench.done()["removedWhatsappIds"] == lids(range(1, 7))
+    assert bench.done()["removedWhatsappIds"] == [*lids(range(1, 6)), "777@lid"]
 
 
 def test_a_dry_run_asks_for_nobody_and_waits_for_no_cap(make: Callable[..., Bench]) -> None:
