@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from runner.backoff import Backoff
 from runner.crashpoint import crashpoint
 from runner.errors import StopRequested
 from runner.ledger import REQUEUED, Booking
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from runner.context import JobContext
 
 Item = TypeVar("Item")
-_CALL_TRIES = 5
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+Check = Callable[[Transaction], None]
 
 
 class Batch(Generic[Item]):
@@ -47,29 +47,32 @@ class Batch(Generic[Item]):
         self.keeps_delay = True
         self._seconds = 0.0
         self._intended: Sequence[LedgerItem] = ()
+        self._check: Check | None = None
 
-    def intend(self, items: Sequence[LedgerItem], *, deadline_seconds: float) -> None:
+    def intend(self, items: Sequence[LedgerItem], *, deadline_seconds: float, check: Check | None = None) -> None:
         """Writes down, durably, that a call will act on these items. Raises JobStopped once a stop was asked for.
 
         ``deadline_seconds``: the longest the call may take. After a crash nothing is repeated before it is over.
+        ``check``: looks at the store in the same transaction, before each try of the call; what it raises goes
+        through, and nothing is written.
         """
-        self._intended, self._seconds = items, deadline_seconds
+        self._intended, self._seconds, self._check = items, deadline_seconds, check
         # Whom the batch left out is booked at its commit; while that is not written, a later run must come by again.
         position = self.position if len(items) == len(self.items) else None
         crashpoint("before_intent")
-        self._guarded(lambda: self._job.ledger.intend(self.seq, items, deadline_seconds, position))
+        self._guarded(lambda: self._job.ledger.intend(self.seq, items, deadline_seconds, position, check))
         crashpoint("after_intent")
         self.is_open = True
 
     def call(self, act: Callable[[Callable[[], float]], dict[str, Any]]) -> dict[str, Any]:
         """Makes the outside call and returns its outcomes; ``act`` gets a function that tells the seconds left.
 
-        Each try is stamped before it goes out. Only an error with ``nothing_sent`` is retried (if ``retryable``),
-        at most 5 times, and the intent is withdrawn during the wait. Any other gateway error leaves the outcome
+        Each try is stamped before it goes out. Only an error with ``nothing_sent`` is retried (if ``retryable``), as
+        ``Backoff`` says, and the intent is withdrawn during the wait. Any other gateway error leaves the outcome
         unknown: an empty dict, and the items stay open until they are settled.
         """
-        pause = _FIRST_PAUSE
-        for tries_left in reversed(range(_CALL_TRIES)):
+        backoff = Backoff(self._job.settings, chance=self._job.chance)
+        while True:
             try:
                 return self._attempt(act)
             except Exception as error:
@@ -79,12 +82,11 @@ class Batch(Generic[Item]):
                     raise
                 self._job.ledger.withdraw(self.seq)
                 self.is_open = False
-                if not (getattr(error, "retryable", False) and tries_left):
+                pause = backoff.wait_after(error) if getattr(error, "retryable", False) else None
+                if pause is None:
                     raise
-                self._job.wait_visibly(getattr(error, "after_seconds", None) or pause, str(error))
-                pause = min(_LONGEST_PAUSE, pause * 2)
-                self.intend(self._intended, deadline_seconds=self._seconds)
-        raise AssertionError("the last try returns or raises")
+                self._job.wait_visibly(pause, str(error))
+                self.intend(self._intended, deadline_seconds=self._seconds, check=self._check)
 
     def _attempt(self, act: Callable[[Callable[[], float]], dict[str, Any]]) -> dict[str, Any]:
         clock = self._job.clock

@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import random
 import signal
 import sys
 from collections.abc import Callable
@@ -112,6 +113,7 @@ class Ways:
     flag: AbortFlag
     say: Callable[[JsonDict], None]
     show: Callable[[JsonDict], None]
+    chance: Callable[[], float] = random.random
 
 
 def _ways(job_id: str, control: Connection, flag: AbortFlag, shared: Any) -> Ways:
@@ -133,7 +135,7 @@ def _read(handed: JsonDict) -> tuple[Run, Settings]:
 def _job_of(run: Run, settings: Settings, ways: Ways, clock: Clock) -> JobContext:
     ledger = Ledger(ways.open_store(settings, clock), clock, run.job_id, run.epoch, run.lock_key)
     seen = _once(lambda: ways.say({"seen": clock.now_ms()}))
-    return JobContext(run, ledger, ways.flag, settings, show=ways.show, on_seen=seen)
+    return JobContext(run, ledger, ways.flag, settings, show=ways.show, on_seen=seen, chance=ways.chance)
 
 
 def _rehearse(control: Connection, flag: AbortFlag, shared: Any) -> None:

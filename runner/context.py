@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import tenacity
 
 from runner.abort import AbortFlag
+from runner.backoff import next_try
 from runner.batch import Batch
 from runner.clock import Clock, iso
 from runner.crashpoint import crashpoint
@@ -60,11 +62,13 @@ class JobContext:
         *,
         show: Callable[[JsonDict], None] = lambda _: None,
         on_seen: Callable[[], None] = lambda: None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.run = run
         self.ledger = ledger
         self.settings = settings
         self.clock: Clock = ledger.clock
+        self.chance = chance
         self.state = RunState(Progress.from_json(run.progress), dict(run.result), run.position)
         self.was_stopped = False
         self._flag = flag
@@ -74,6 +78,7 @@ class JobContext:
         self._settle: Callable[[Batch[Any]], None] | None = None
         self._seq: int | None = 0 if run.is_first else None
         self._delay = 0.0
+        self._ends_at: Callable[[int, int], int | None] | None = None
         self._began = (self.clock.boot_seconds(), self.state.progress.processed)
 
     @property
@@ -155,9 +160,10 @@ class JobContext:
                 self.sleep(_STORE_PAUSE)
 
     def wait_visibly(self, seconds: float, reason: str) -> None:
-        """Sleeps, and says on the job until when and why."""
-        until = self.clock.now_ms() + int(seconds * 1000)
-        self.ledger.say_waiting({"until": iso(until), "reason": reason})
+        """Sleeps, and says on the job until when and why; wakes at once to stop."""
+        now = self.clock.now_ms()
+        until = now + int(seconds * 1000)
+        self.ledger.say_waiting({"until": iso(until), "reason": f"{reason}; {next_try(until, now)}"})
         self.sleep(seconds)
         self.ledger.say_waiting(None)
 
@@ -185,12 +191,16 @@ class JobContext:
         size: int,
         delay_ms: int = 0,
         total: int | None = None,
+        jitter: float = 0.0,
+        ends_at: Callable[[int, int], int | None] | None = None,
     ) -> Iterator[Batch[Item]]:
         """The items in batches of ``size``, ``delay_ms`` apart.
 
         source: an iterable (the position is how many are done), or a function ``(after_key, size) -> items`` that
             have a ``.key`` (the position is the last key; what shrinks as it is worked on must be walked by key).
         total: of an iterable, the whole; of a function, what is left from the position on.
+        jitter: up to so large a share of the delay comes on top of it, by chance.
+        ends_at: (items left, now) -> when they will be done at the earliest, for the estimate; milliseconds.
         No delay after the last batch, nor after one that called ``skip_delay``. A run that goes on, after a crash or
         as a retry, first waits out what is left of the delay.
         """
@@ -198,7 +208,10 @@ class JobContext:
         if total is not None:
             done = self.state.progress.processed if callable(source) else 0
             self.report(total=done + total)
-        self._delay = delay_ms / 1000
+        self._ends_at = ends_at
+        if ends_at is not None:
+            self.state.progress = self._foreseen(replace(self.state.progress, done_at_ms=None), self.clock.now_ms())
+        self._delay = delay_ms / 1000 * (1 + jitter / 2)
         self._wait_out_delay(delay_ms, walk)
         while True:
             self.checkpoint()
@@ -210,7 +223,7 @@ class JobContext:
             self.close_batch()
             self.checkpoint()
             if delay_ms and batch.keeps_delay and self.patiently(walk.has_more):
-                self.sleep(delay_ms / 1000)
+                self.sleep(delay_ms / 1000 * (1 + jitter * self.chance()))
 
     def commit(self, book: Booking | None = None) -> None:
         """A commit outside a batch: whatever ``book(tx)`` writes, and ``result``, in one transaction."""
@@ -227,12 +240,20 @@ class JobContext:
             # Each batch costs its delay too, also the one that has just been done and not yet waited after.
             seconds, now_ms = self.clock.boot_seconds() - began + self._delay, self.clock.now_ms()
             count = processed(still_open)
-            self.state.progress = before.advanced(count, batch.seq, now_ms=now_ms, seconds=seconds, since=since)
+            advanced = before.advanced(count, batch.seq, now_ms=now_ms, seconds=seconds, since=since)
+            self.state.progress = self._foreseen(advanced, now_ms)
             return self.state.progress
 
         still_open = self.ledger.commit(batch.seq, self.state, book, advance)
         self._show(self.state.progress.as_json())
         return still_open
+
+    def _foreseen(self, progress: Progress, now_ms: int) -> Progress:
+        """With an end that is not before what ``ends_at`` says."""
+        if self._ends_at is None or progress.total is None:
+            return progress
+        ends = self._ends_at(progress.total - progress.processed, now_ms)
+        return progress if ends is None else replace(progress, done_at_ms=max(ends, progress.done_at_ms or 0))
 
     def close_batch(self) -> None:
         """Commits the batch in hand if that was left to us, and settles what it left open before anything else."""

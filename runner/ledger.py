@@ -46,14 +46,23 @@ class Ledger:
         self.epoch = epoch
         self.lock_key = lock_key
 
-    def intend(self, seq: int, items: Sequence[LedgerItem], seconds: float, position: Any = None) -> None:
+    def intend(
+        self,
+        seq: int,
+        items: Sequence[LedgerItem],
+        seconds: float,
+        position: Any = None,
+        check: Callable[[Transaction], None] | None = None,
+    ) -> None:
         """Writes a batch down before its call. ``position``: where a run goes on once the batch is settled.
 
-        Raises StopRequested, RunSuperseded or StoreUnavailable: then nothing is written.
+        Raises StopRequested, RunSuperseded, StoreUnavailable or what ``check`` raises: then nothing is written.
         """
         with self.store.write() as tx:
             rows = BatchRows(tx, self.job_id)
             rows.guard(self.epoch, int(seconds * 1000))
+            if check is not None:
+                check(tx)
             rows.intend(seq, self.epoch, items, self.lock_key, Deadline.start(self.clock, seconds), position)
 
     def stamp_call(self, seq: int, seconds: float) -> Deadline:

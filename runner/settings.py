@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
+from datetime import time
 from pathlib import Path
 from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import platformdirs
 import psutil
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIN_DELAY_MS = 10_000
 MAX_DELAY_MS = 86_400_000
 CALL_SECONDS = 75.0
 """A call to a gateway at a distance: longer than the 60 s for which the gateway itself waits for an answer."""
+_HOURS = re.compile(r"((?:[01]\d|2[0-3]):[0-5]\d)-((?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 _MB = 1_000_000
 _MEMORY_PER_JOB = 20 * _MB
+
+
+def hours_of(text: str) -> tuple[time, time]:
+    """``09:00-20:00``: from when to when; over midnight where the end is earlier. Raises ValueError."""
+    found = _HOURS.fullmatch(text.strip())
+    if found is None or found[1] == found[2]:
+        raise ValueError(f"{text!r} are not hours, as 09:00-20:00 are")
+    return time.fromisoformat(found[1]), time.fromisoformat(found[2])
 
 
 def _default_home() -> Path:
@@ -52,6 +64,15 @@ class Settings(BaseSettings):
     job_ttl_seconds: int = Field(3600, ge=1)
     retention_days: int = Field(30, ge=0)
     observation_slack_hours: float = Field(24, ge=0)
+    retry_seconds: float = Field(1, gt=0, le=60)
+    slow_down_seconds: float = Field(300, gt=0, le=3600)
+    pace_jitter: float = Field(0, ge=0, le=1)
+    pace_group_per_hour: int = Field(0, ge=0)
+    pace_group_per_day: int = Field(0, ge=0)
+    pace_account_per_hour: int = Field(0, ge=0)
+    pace_account_per_day: int = Field(0, ge=0)
+    pace_hours: str = ""
+    pace_time_zone: str = ""
     workflows: str = ""
     allowed_hosts: str = ""
 
@@ -85,6 +106,36 @@ class Settings(BaseSettings):
             "waha": (self.waha_url, waha_key, self.waha_session),
         }
         return [name for name, values in given.items() if all(values)]
+
+    @field_validator("pace_hours")
+    @classmethod
+    def _are_hours(cls, text: str) -> str:
+        if text:
+            hours_of(text)
+        return text
+
+    @field_validator("pace_time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        if name:
+            try:
+                ZoneInfo(name)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                raise ValueError(f"{name!r} is not a time zone, as Europe/Berlin is") from None
+        return name
+
+    @model_validator(mode="after")
+    def _remembers_a_day(self) -> Self:
+        """The caps count what is in the database, so it must be there for a day."""
+        if self.retention_days < 1 and (self.pace_group_per_day or self.pace_account_per_day):
+            raise ValueError("a cap a day (RUNNER_PACE_..._PER_DAY) needs RUNNER_RETENTION_DAYS of 1 or more")
+        return self
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether anything but ``delayMs`` slows removals down."""
+        caps = self.pace_group_per_hour, self.pace_group_per_day, self.pace_account_per_hour, self.pace_account_per_day
+        return bool(self.pace_jitter or self.pace_hours or any(caps))
 
     @property
     def url(self) -> str:

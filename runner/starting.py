@@ -50,6 +50,7 @@ def write_start(request: StartRequest, settings: Settings, tx: Transaction) -> s
         return known
     rows = JobRows(tx)
     _make_room(tx, settings)
+    foretold = workflow.foretell(tx, settings, config, options) if workflow.foretell else {}
     new = NewJob(
         id=new_job_id(tx.now),
         type=workflow.name,
@@ -59,6 +60,7 @@ def write_start(request: StartRequest, settings: Settings, tx: Transaction) -> s
         created_by=request.created_by,
         timeout_ms=request.timeout_ms,
         max_memory_mb=request.max_memory_mb,
+        result=foretold or None,
     )
     rows.add(new)
     if request.reject_if_busy and new.lock_key and (other := rows.lock_holder(new.lock_key, other_than=new.id)):

@@ -85,6 +85,7 @@ class Workflow:
     result: Callable[[Job, Iterable[LedgerItem]], JsonDict] | None = None
     check: Callable[[Any, Settings], None] | None = None
     admit: Callable[[Transaction, str, Any, Any], None] | None = None
+    foretell: Callable[[Transaction, Settings, Any, Any], JsonDict] | None = None
 
     def grace(self, config: JobConfig, settings: Settings) -> float:
         """Seconds between a cancel and SIGTERM."""
@@ -120,6 +121,8 @@ def workflow(
     check: (config, settings) raises InvalidFields for limits that come from settings.
     admit: (transaction, job id, config, options) looks at the store in the transaction that writes the job, and may
         raise NotFound, Conflict or InvalidFields.
+    foretell: (transaction, settings, config, options) -> what can be said at the start of how it will go; the job's
+        result begins with it. May raise NotFound.
     """
 
     def register(

@@ -40,7 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "runner.memory",
     ),
     ("runner.stores", "runner.stores.*"),
-    ("runner.workflow", "runner.ledger", "runner.source", "runner.batch", "runner.context"),
+    ("runner.workflow", "runner.ledger", "runner.source", "runner.backoff", "runner.batch", "runner.context"),
     ("runner.gateways", "runner.gateways.*"),
     ("runner.opening",),
     ("runner.groups", "runner.groups.*"),

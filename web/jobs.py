@@ -18,7 +18,7 @@ from web.bodies import read_object
 from web.groups import find_group
 from web.queries import link_next, read_job_cursor, read_limit, read_query, read_status, write_cursor
 from web.schemas import job_on_wire
-from web.starts import start_job
+from web.starts import foretold, start_job
 
 LIST_FILTERS = ("status", "type", "groupWaId", "limit", "cursor")
 
@@ -32,7 +32,8 @@ class JobStart:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """202 once the job is on disk."""
         job_id = start_job(self._manager, req, resp, read_object(req))
-        resp.media = {"jobId": job_id, "message": "Job started successfully", "status": "pending"}
+        said = {"jobId": job_id, "message": "Job started successfully", "status": "pending"}
+        resp.media = said | foretold(self._manager, job_id)
 
 
 class JobState:

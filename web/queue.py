@@ -24,7 +24,7 @@ from web.faults import RequestBody, unknown_field, validated
 from web.group_schemas import queue_entry_on_wire
 from web.groups import filter_group, find_group
 from web.queries import MAX_LIMIT, link_next, read_limit, read_query, read_row_cursor, write_cursor
-from web.starts import start_job
+from web.starts import foretold, start_job
 
 BY_HAND = "put in the queue by hand"
 HOUR_MS = 3_600_000
@@ -132,7 +132,8 @@ class RemovalQueueRun:
         job_id = start_job(self._manager, req, resp, {"type": self._job_type, **self._defaults, **body})
         with self._manager.store.read() as tx:
             config = JobRows(tx).get(job_id, archived=True).config
-        resp.media = {"message": self._message, "config": config, "jobId": job_id}
+        said = {"message": self._message, "config": config, "jobId": job_id}
+        resp.media = said | foretold(self._manager, job_id)
 
 
 def _populate(tx: Transaction, group: Group, ids: list[str]) -> JsonDict:

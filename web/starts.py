@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import falcon
 from pydantic import Field
 
-from runner.errors import FieldFault, InvalidFields
+from runner.errors import FieldFault, InvalidFields, JobNotFound
 from runner.job import JsonDict
 from runner.manager import JobManager
 from runner.settings import Settings
@@ -74,6 +74,17 @@ def start_job(manager: JobManager, req: falcon.Request, resp: falcon.Response, b
         )
     accepted(resp, job_id)
     return job_id
+
+
+def foretold(manager: JobManager, job_id: str) -> JsonDict:
+    """What a start says of how it will go, where a pace is set; the same for each start with one key."""
+    if not manager.settings.is_paced:
+        return {}
+    try:
+        result = manager.get(job_id).result
+    except JobNotFound:  # reaped: an old key came again
+        return {}
+    return {name: result[name] for name in ("pacing", "estimate") if name in result}
 
 
 def accepted(resp: falcon.Response, job_id: str) -> None:

@@ -83,12 +83,12 @@ class Authors:
     def book(self, author: UnmatchedAuthor) -> Whose:
         """Books an author's activity with whoever it is, or puts the name on the list of those to be matched."""
         whose, person = self._whose(author)
-        if whose is Whose.UNMATCHED:
-            self._unmatched.put(self._group, author)
-            return whose
-        earlier = self._unmatched.drop(self._group, author.name)
+        if whose is Whose.UNMATCHED or author.name in self._confirmed:
+            heard = [self._unmatched.put(self._group, author)]  # an answer may be corrected
+        else:
+            heard = [author, *filter(None, [self._unmatched.drop(self._group, author.name)])]
         if person is not None:
-            for known in filter(None, (author, earlier)):
+            for known in heard:
                 self._activity.saw(self._group, person, known.last_at, first_at=known.first_at)
         return whose
 
@@ -98,9 +98,9 @@ class Authors:
             self._activity.saw(self._group, member.person_id, author.last_at, first_at=author.first_at)
 
     def book_unmatched(self) -> None:
-        """Looks once more at all names that were unmatched so far."""
+        """Looks once more at all names that were unmatched so far, and at those whose answer may be another now."""
         after = ""
-        while page := self._unmatched.list(self._group, after=after):
+        while page := self._unmatched.list(self._group, after=after, also_answered=True):
             after = page[-1].name
             for author in page:
                 self.book(author)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from runner.groups.group import Group
 from runner.groups.history import FAILURE, SUCCESS, HistoryRows, NewHistory
 from runner.groups.judgement import ALREADY_GONE, SKIPPED, Finding
 from runner.groups.member import MemberRows
-from runner.groups.person import Person, PersonRows
+from runner.groups.person import PersonRows
 from runner.groups.queue import QueueEntry, QueueRows
 from runner.ledger import REQUEUED
 from runner.store import Transaction
@@ -21,12 +21,21 @@ from runner.stores.batches import LedgerItem
 from runner.stores.group_schema import job_people, people
 
 REMOVED, REFUSED = str(OutcomeKind.REMOVED), str(OutcomeKind.REFUSED)
-LATER = str(OutcomeKind.LATER)
 GIVEN_UP, WOULD_REMOVE = "given_up", "would_remove"
+_REFUSALS = {
+    "400": "WhatsApp did not understand whom to remove",
+    "401": "WhatsApp does not let us remove this person",
+    "403": "WhatsApp does not let us remove this person",
+    "405": "WhatsApp does not allow this removal",
+    "406": "WhatsApp lets nobody remove this person, as with the creator of a group",
+    "410": "WhatsApp no longer knows this person",
+    "423": "WhatsApp has locked this group or person",
+}
 _OUT = (REMOVED, ALREADY_GONE)
 
 _GIVEN_UP = "asked twice without an answer, and still in the group"
 _UNQUEUED = "still in the group, and taken out of the queue meanwhile"
+_NOBODY_CAN_TELL = "no answer came, and we are no longer in the group: nobody can tell"
 _FOUND_GONE = "no answer came, and the group no longer lists them"
 
 
@@ -43,7 +52,7 @@ class Booked:
         said: dict[str, Any] = {"id": self.finding.id, "code": self.code}
         if self.reason is not None:
             said["reason"] = self.reason
-        return self.finding.entry.ledger_item(REQUEUED if self.outcome == LATER else self.outcome, **said)
+        return self.finding.entry.ledger_item(self.outcome, **said)
 
 
 @dataclass(frozen=True)
@@ -60,31 +69,44 @@ class Books:
         if self.dry_run:
             self._list_people(tx, booked)
         else:
+            booked = self._put_back(tx, booked)
             self._write(tx, booked)
         return [one.ledger_item() for one in booked]
 
     def settle(
-        self, tx: Transaction, item: LedgerItem, person: Person | None, is_there: bool, entry: QueueEntry | None
-    ) -> Iterator[LedgerItem]:
-        """One person whose outcome was unknown, by whether the group still lists them."""
+        self, tx: Transaction, item: LedgerItem, person: int, is_there: bool | None, entry: QueueEntry | None
+    ) -> LedgerItem:
+        """One person whose outcome was unknown, by whether the group still lists them; None: nobody can tell."""
         queued_for = item.data.get("reason", "")
+        if is_there is None:
+            return self._give_up(tx, item, person, _NOBODY_CAN_TELL)
         if not is_there:
-            self._out(tx, person, queued_for)
-            yield _settled(item, REMOVED, f"{queued_for}; {_FOUND_GONE}")
-        elif entry is None:
-            yield _settled(item, SKIPPED, _UNQUEUED)
-        elif QueueRows(tx).requeue(entry):
-            yield _settled(item, REQUEUED, queued_for)
-        else:
-            QueueRows(tx).drop_entries([entry.id])
-            self._history(tx, [NewHistory(entry.person_id, self.job_id, FAILURE, _GIVEN_UP, self.via)])
-            yield _settled(item, GIVEN_UP, _GIVEN_UP)
+            self._history(tx, [NewHistory(person, self.job_id, SUCCESS, queued_for, self.via)])
+            MemberRows(tx).leave(self.group, [person], tx.now)
+            QueueRows(tx).drop(self.group, [person])
+            return _settled(item, REMOVED, f"{queued_for}; {_FOUND_GONE}")
+        if entry is None:
+            return _settled(item, SKIPPED, _UNQUEUED)
+        if QueueRows(tx).requeue(entry):
+            return _settled(item, REQUEUED, queued_for)
+        return self._give_up(tx, item, person, _GIVEN_UP)
 
-    def _out(self, tx: Transaction, person: Person | None, reason: str) -> None:
-        if person is not None:
-            self._history(tx, [NewHistory(person.id, self.job_id, SUCCESS, reason, self.via)])
-            MemberRows(tx).leave(self.group, [person.id], tx.now)
-            QueueRows(tx).drop(self.group, [person.id])
+    def _give_up(self, tx: Transaction, item: LedgerItem, person: int, why: str) -> LedgerItem:
+        QueueRows(tx).drop(self.group, [person])
+        self._history(tx, [NewHistory(person, self.job_id, FAILURE, why, self.via)])
+        return _settled(item, GIVEN_UP, why)
+
+    def _put_back(self, tx: Transaction, booked: Sequence[Booked]) -> list[Booked]:
+        """Whom the gateway put off comes again, and that costs no try."""
+        queue = QueueRows(tx)
+
+        def as_put_back(one: Booked) -> Booked:
+            entry = one.finding.entry
+            if one.outcome != REQUEUED or queue.put_back(entry, tries=entry.tries):
+                return one
+            return replace(one, outcome=SKIPPED, reason=_UNQUEUED)
+
+        return [as_put_back(one) for one in booked]
 
     def _list_people(self, tx: Transaction, booked: Sequence[Booked]) -> None:
         found = {one.finding.entry.person_id for one in booked if one.outcome == WOULD_REMOVE}
@@ -100,9 +122,7 @@ class Books:
         out = [one.finding.entry.person_id for one in booked if one.outcome in _OUT]
         members.leave(self.group, out, tx.now)
         queue.drop(self.group, out)
-        queue.drop_entries(one.finding.entry.id for one in booked if not one.finding.stays and one.outcome != LATER)
-        for entry in queue.with_ids(one.finding.entry.id for one in booked if one.outcome == LATER):
-            queue.requeue(entry, tried=False)
+        queue.drop_entries(one.finding.entry.id for one in booked if not one.finding.stays)
         for one in booked:
             if one.finding.role is not None:
                 members.set_role(self.group, one.finding.entry.person_id, one.finding.role)
@@ -118,6 +138,11 @@ class Books:
 
     def _history(self, tx: Transaction, entries: Iterable[NewHistory]) -> None:
         HistoryRows(tx).add(self.group, entries)
+
+
+def refusal_in_words(code: str | None) -> str:
+    """Why one person was not removed, where the gateway gives a code alone. WhatsApp documents none of them."""
+    return _REFUSALS.get(code or "", "WhatsApp did not remove this person, and did not say why")
 
 
 def _as_merged(tx: Transaction, booked: Sequence[Booked]) -> list[Booked]:

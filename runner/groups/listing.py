@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol, runtime_checkable
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import select
 
 from runner.errors import RunnerError
 from runner.gateway import GroupGateway, Listing, Participant
 from runner.groups.group import Group
 from runner.groups.identity import LID, person_id
-from runner.store import Store
+from runner.store import Store, Transaction
 from runner.stores.group_schema import memberships, people
 
 _CHUNK = 500
+_FEW_MISSING = 5
+_WITHOUT_US = "we are not on it ourselves, so we are no longer in the group"
 
 
 class SuspiciousListing(RunnerError):
@@ -69,6 +71,35 @@ def fresh_listing(gateway: GroupGateway, store: Store, group: Group, ids: Iterab
         return Listed(_index(gateway.list_people(group.wa_id, wanted)))
     listing = gateway.list_group(group.wa_id)
     check_listing(listing, store, group)
+    return listed_of(listing)
+
+
+def settling_listing(
+    gateway: GroupGateway, store: Store, group: Group, ids: Iterable[str | None], wait: Callable[[], None]
+) -> Listed:
+    """As ``fresh_listing``, but sure enough to say of somebody who is not on it that they were removed.
+
+    Besides those asked about hardly anybody may be missing; and where the gateway has no count of its own, a second
+    list, after ``wait()``, must show the same people.
+    """
+    wanted = sorted({known for known in ids if known})
+    if isinstance(gateway, ListsPeople):
+        return Listed(_index(gateway.list_people(group.wa_id, wanted)))
+    listing = gateway.list_group(group.wa_id)
+    _check_whole(listing)
+    known = _known_members(listing, store, group, wanted)
+    if known.missing > max(_FEW_MISSING, known.members // 10):
+        raise SuspiciousListing(f"{known.missing} of our {known.members} members are not on it")
+    if known.lacks_us:
+        raise SuspiciousListing(_WITHOUT_US)
+    if listing.size is None:
+        wait()
+        if _shown(gateway.list_group(group.wa_id)) != _shown(listing):
+            raise SuspiciousListing("a second list, right after it, shows other people")
+    return listed_of(listing)
+
+
+def listed_of(listing: Listing) -> Listed:
     people_now = listing.participants
     all_lids = all(one.lid or one.id.endswith(LID) for one in people_now)
     return Listed(_index(people_now), all_lids, all(one.pn or not one.id.endswith(LID) for one in people_now))
@@ -76,36 +107,62 @@ def fresh_listing(gateway: GroupGateway, store: Store, group: Group, ids: Iterab
 
 def check_listing(listing: Listing, store: Store, group: Group) -> None:
     """Raises SuspiciousListing for a list that is empty, disagrees with itself, or lacks too many of our members."""
+    _check_whole(listing)
+    size, known = len(listing.participants), _known_members(listing, store, group)
+    if known.members and not known.listed:
+        raise SuspiciousListing(f"none of our {known.members} members is on it")
+    if size * 2 < known.members:
+        raise SuspiciousListing(f"it has {size} people where we know of {known.members}")
+    if known.lacks_us:
+        raise SuspiciousListing(_WITHOUT_US)
+
+
+def _check_whole(listing: Listing) -> None:
+    """By the list alone."""
     size = len(listing.participants)
     if not size:
         raise SuspiciousListing("it is empty")
     if listing.size is not None and listing.size != size:
         raise SuspiciousListing(f"it names {size} people and says that there are {listing.size}")
-    members, known, ourselves = _known_members(listing, store, group)
-    if members and not known:
-        raise SuspiciousListing(f"none of our {members} members is on it")
-    if size * 2 < members:
-        raise SuspiciousListing(f"it has {size} people where we know of {members}")
-    if ourselves or listing.lacks_us:
-        raise SuspiciousListing("we are not on it ourselves, so we are no longer in the group")
+    if listing.lacks_us:
+        raise SuspiciousListing(_WITHOUT_US)
 
 
-def _known_members(listing: Listing, store: Store, group: Group) -> tuple[int, int, bool]:
-    """Our members; how many of them are listed; whether we know ourselves and are not listed."""
-    listed = _index(listing.participants)
-    joined = memberships.join(people, people.c.id == memberships.c.person_id)
-    present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
-    found: set[int] = set()
-    ids = iter(listed)
+@dataclass(frozen=True)
+class _Known:
+    """Our members; how many of them are listed, and how many not, besides those asked about. ``lacks_us``: we know
+    who we are, and are not listed.
+    """
+
+    members: int
+    listed: int
+    missing: int
+    lacks_us: bool
+
+
+def _known_members(listing: Listing, store: Store, group: Group, asked: Iterable[str] = ()) -> _Known:
+    here = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
     with store.read() as tx:
-        run = tx.connection.execute
-        count = run(select(func.count()).select_from(memberships).where(*present)).scalar_one()
-        while chunk := list(islice(ids, _CHUNK)):
-            either = or_(people.c.lid.in_(chunk), people.c.pn.in_(chunk))
-            found.update(run(select(people.c.id).select_from(joined).where(*present, either)).scalars())
-        me = set(run(select(memberships.c.person_id).where(*present, memberships.c.is_me)).scalars())
+        present = dict(iter(tx.connection.execute(select(memberships.c.person_id, memberships.c.is_me).where(*here))))
+        found = _people_with(tx, _index(listing.participants)) & present.keys()
+        missing = present.keys() - found - (_people_with(tx, asked) if asked else set())
+    me = {person for person, is_me in present.items() if is_me}
     absent = bool(me) and not me & found and not any(one.is_me for one in listing.participants)
-    return count, len(found), absent
+    return _Known(len(present), len(found), len(missing), absent)
+
+
+def _people_with(tx: Transaction, ids: Iterable[str]) -> set[int]:
+    """Everybody who has one of these ids."""
+    found: set[int] = set()
+    for column, of_lid in ((people.c.lid, True), (people.c.pn, False)):
+        rest = (known for known in ids if known.endswith(LID) is of_lid)
+        while chunk := list(islice(rest, _CHUNK)):
+            found.update(tx.connection.execute(select(people.c.id).where(column.in_(chunk))).scalars())
+    return found
+
+
+def _shown(listing: Listing) -> set[str]:
+    return {one.id for one in listing.participants}
 
 
 def _index(participants: Iterable[Participant]) -> dict[str, Participant]:

@@ -7,13 +7,24 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Select, and_, delete, func, insert, or_, select, update
 
 from runner.errors import MemberNotFound
 from runner.groups.group import Group
 from runner.groups.identity import LID, person_id
+from runner.groups.member_changes import (
+    PUT_IDS,
+    PUT_MEMBERSHIP,
+    changes_of,
+    fits,
+    has_ids,
+    new_ids,
+    new_membership,
+    new_values,
+    says_nothing_new,
+)
 from runner.groups.person import PersonRows
-from runner.groups.silence import MEMBER, ROLES
+from runner.groups.silence import ROLES
 from runner.store import Transaction
 from runner.stores.group_schema import memberships, people, roster_removals
 
@@ -117,45 +128,58 @@ class MemberRows:
         left = and_(memberships.c.person_id.in_(list(people_ids)), memberships.c.left_at.is_(None))
         self._run(update(memberships).where(memberships.c.group_id == group.id, left).values(left_at=at))
 
-    def put(self, group: Group, entry: MemberEntry, now: int) -> int:
+    def put(self, group: Group, entry: MemberEntry, now: int, *, live: bool = False) -> int:
         """What a list that was made at ``now`` says of one person; returns their person id.
 
         Two rows of one person become one. Who had left is back, since they joined again, else since now; but whom
         a job took off the roster stays off, unless the entry tells of something later: the list may be older than
-        what was done by hand. A role or name that is not said stays.
+        what was done by hand. A role or name that is not said stays. ``live``: the list is the group's own, so whoever
+        is on it is there; unless they left after ``now``.
         """
         person = PersonRows(self._tx).resolve(entry.lid, entry.pn, entry.name)
         row = self._run(select(memberships).where(*_one(group, person))).first()
         if row is None:
-            self._run(insert(memberships).values(_new_membership(group, person, entry, now)))
+            self._run(insert(memberships).values(new_membership(group, person, entry, now)))
             return person
-        values = _changes(row, entry)
+        values = changes_of(row, entry)
         if row.left_at is not None:
-            values |= self._return(group, person, row.left_at, entry, now)
+            values |= self._return(group, person, row.left_at, entry, now, live)
         changed = {name: value for name, value in values.items() if getattr(row, name) != value}
         if changed:
             self._run(update(memberships).where(*_one(group, person)).values(changed))
         return person
 
-    def put_all(self, group: Group, entries: Iterable[MemberEntry], now: int) -> None:
-        """``put`` for a list of any length, with few statements for people who are new."""
+    def put_all(self, group: Group, entries: Iterable[MemberEntry], now: int, *, live: bool = False) -> set[int]:
+        """``put`` for a list of any length; returns the person ids. A few statements for 400 people, and some more for
+        each whose rows must become one, whose number has moved, or who is back.
+        """
         source = iter(entries)
+        people_ids: set[int] = set()
         while chunk := list(islice(source, _CHUNK)):
-            known = self._known(group, chunk)
-            fresh: list[MemberEntry] = []
-            others: list[MemberEntry] = []
-            met: set[str] = set()
-            for entry in chunk:
-                ids = {one for one in (entry.lid, entry.pn) if one}
-                rows = [known[one] for one in ids if one in known]
-                if ids & met or (rows and not _says_nothing_new(rows[0], entry)):
-                    others.append(entry)
-                elif not rows:
-                    fresh.append(entry)
-                met |= ids
-            self._put_new(group, fresh, now)
-            for entry in others:
-                self.put(group, entry, now)
+            people_ids |= self._put_some(group, chunk, now, live)
+        return people_ids
+
+    def _put_some(self, group: Group, entries: Sequence[MemberEntry], now: int, live: bool) -> set[int]:
+        known = self._known(group, entries)
+        fresh: list[MemberEntry] = []
+        pairs: list[tuple[Any, MemberEntry]] = []
+        others: list[MemberEntry] = []
+        met: set[str | None] = set()
+        for entry in entries:
+            by_lid, by_pn = known.get(entry.lid), known.get(entry.pn)
+            row = by_pn if by_lid is None else by_lid
+            are_two = by_lid is not None and by_pn is not None and by_lid.id != by_pn.id
+            if are_two or entry.lid in met or entry.pn in met or (row is not None and not fits(row, entry)):
+                others.append(entry)
+            elif row is None:
+                fresh.append(entry)
+            else:
+                pairs.append((row, entry))
+            met.update((entry.lid, entry.pn) if row is None else (entry.lid, entry.pn, row.lid, row.pn))
+            met.discard(None)
+        self._put_known(group, [pair for pair in pairs if not says_nothing_new(*pair)], now)
+        found = {row.id for row, _ in pairs} | set(self._put_new(group, fresh, now))
+        return found | {self.put(group, entry, now, live=live) for entry in others}
 
     def count_kept_off(self, group: Group, entries: Sequence[MemberEntry]) -> int:
         """How many of the people on a list were taken off the roster before, and stay off."""
@@ -171,7 +195,7 @@ class MemberRows:
             count += self._run(query.where(either)).scalar_one()
         return count
 
-    def _known(self, group: Group, entries: Sequence[MemberEntry]) -> dict[str, Any]:
+    def _known(self, group: Group, entries: Sequence[MemberEntry]) -> dict[str | None, Any]:
         """Everybody whom these entries may be about, by each of their ids, with their membership if they have one."""
         lids = [entry.lid for entry in entries if entry.lid]
         pns = [entry.pn for entry in entries if entry.pn]
@@ -180,23 +204,41 @@ class MemberRows:
         rows = self._run(query.where(or_(people.c.lid.in_(lids), people.c.pn.in_(pns)))).all()
         return {known: row for row in rows for known in (row.lid, row.pn) if known}
 
-    def _put_new(self, group: Group, entries: Sequence[MemberEntry], now: int) -> None:
+    def _put_new(self, group: Group, entries: Sequence[MemberEntry], now: int) -> Sequence[int]:
         if not entries:
-            return
+            return ()
         rows = [{"lid": entry.lid, "pn": entry.pn, "name": entry.name} for entry in entries]
-        inserted = insert(people).returning(people.c.id, sort_by_parameter_order=True)
-        ids = self._run(inserted, rows).scalars().all()
+        self._run(insert(people), rows)  # RETURNING in the order of the rows would be a statement for each
+        known = self._known(group, entries)
+        ids = [known[entry.lid or entry.pn or ""].id for entry in entries]
         pairs = zip(ids, entries, strict=True)
-        self._run(insert(memberships), [_new_membership(group, person, entry, now) for person, entry in pairs])
+        self._run(insert(memberships), [new_membership(group, person, entry, now) for person, entry in pairs])
+        return ids
 
-    def _return(self, group: Group, person: int, left_at: int, entry: MemberEntry, now: int) -> dict[str, Any]:
+    def _return(
+        self, group: Group, person: int, left_at: int, entry: MemberEntry, now: int, live: bool
+    ) -> dict[str, Any]:
+        if live and left_at > now:
+            return {}
         off = (roster_removals.c.group_id == group.id, roster_removals.c.person_id == person)
         taken_off = self._run(select(roster_removals.c.removed_at).where(*off)).scalar_one_or_none()
         later = max(entry.joined_at or 0, entry.last_active_at or 0)
-        if taken_off is not None and later <= max(taken_off, left_at):
+        if taken_off is not None and not live and later <= max(taken_off, left_at):
             return {}
         self._run(delete(roster_removals).where(*off))
         return {"left_at": None, "joined_at": later if later > left_at else now}
+
+    def _put_known(self, group: Group, pairs: Sequence[tuple[Any, MemberEntry]], now: int) -> None:
+        """What is new about people who have a row, each of them by one entry that fits it."""
+        new = [new_membership(group, row.id, entry, now) for row, entry in pairs if row.role is None]
+        if new:
+            self._run(insert(memberships), new)
+        ids = [new_ids(row, entry) for row, entry in pairs if not has_ids(row, entry)]
+        if ids:
+            self._run(PUT_IDS, ids)
+        changed = [new_values(group, row, entry) for row, entry in pairs if row.role is not None]
+        if changed:
+            self._run(PUT_MEMBERSHIP, changed)
 
 
 def _members(group: Group) -> Select[Any]:
@@ -206,39 +248,3 @@ def _members(group: Group) -> Select[Any]:
 
 def _one(group: Group, person: int) -> tuple[Any, Any]:
     return (memberships.c.group_id == group.id, memberships.c.person_id == person)
-
-
-def _new_membership(group: Group, person: int, entry: MemberEntry, now: int) -> dict[str, Any]:
-    return {
-        "group_id": group.id,
-        "person_id": person,
-        "role": entry.role or MEMBER,
-        "is_me": entry.is_me,
-        "joined_at": entry.joined_at,
-        "first_seen_at": now,
-        "first_active_at": entry.last_active_at,
-        "last_active_at": entry.last_active_at,
-        "left_at": None,
-    }
-
-
-def _says_nothing_new(row: Any, entry: MemberEntry) -> bool:
-    """Whether ``put`` would change nothing: most rows of a list that is imported again."""
-    said = ((entry.lid, row.lid), (entry.pn, row.pn), (entry.name, row.name))
-    is_here = row.role is not None and row.left_at is None
-    return (
-        is_here
-        and all(new in (None, known) for new, known in said)
-        and all(getattr(row, name) == value for name, value in _changes(row, entry).items())
-    )
-
-
-def _changes(row: Row[Any], entry: MemberEntry) -> dict[str, Any]:
-    """Activity only ever widens; a later join is a return we had not noticed, and their watch begins anew."""
-    seen = entry.last_active_at
-    values: dict[str, Any] = {"role": entry.role or row.role, "is_me": row.is_me or entry.is_me}
-    values["joined_at"] = max((at for at in (row.joined_at, entry.joined_at) if at is not None), default=None)
-    if seen is not None:
-        values["last_active_at"] = max(seen, row.last_active_at or seen)
-        values["first_active_at"] = min(seen, row.first_active_at or seen)
-    return values

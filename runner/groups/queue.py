@@ -152,17 +152,25 @@ class QueueRows:
     def drop_entries(self, entry_ids: Iterable[int | None]) -> None:
         self._run(delete(removal_queue).where(removal_queue.c.id.in_([known for known in entry_ids if known])))
 
-    def requeue(self, entry: QueueEntry, *, tried: bool = True) -> bool:
+    def requeue(self, entry: QueueEntry) -> bool:
+        """Puts somebody at the end, with one try less. False, and nothing done, when their tries are used up."""
+        return entry.tries + 1 < MOST_TRIES and self.put_back(entry, tries=entry.tries + 1)
+
+    def put_back(self, entry: QueueEntry, *, tries: int) -> bool:
         """Puts somebody at the end under a new key, since a walk that has passed the old one does not turn back.
 
-        False, and nothing done, when their tries are used up. ``tried`` False: it was no try, they were put off.
+        False, and nothing done, for somebody who was taken out of the queue meanwhile.
         """
-        if tried and entry.tries + 1 >= MOST_TRIES:
+        if not self._run(delete(removal_queue).where(removal_queue.c.id == entry.id)).rowcount:
             return False
         same = {name: getattr(entry, name) for name in ("group_id", "person_id", "created_at", "window_ms", "reason")}
-        self._run(delete(removal_queue).where(removal_queue.c.id == entry.id))
-        self._run(insert(removal_queue).values(tries=entry.tries + tried, **same))
+        self._run(insert(removal_queue).values(tries=tries, **same))
         return True
+
+    def as_now(self, entries: Sequence[QueueEntry]) -> Sequence[QueueEntry]:
+        """The same entries as they stand now; one that was taken out meanwhile as it was."""
+        now = {entry.id: entry for entry in self.with_ids(entry.id for entry in entries)}
+        return [now.get(entry.id, entry) for entry in entries]
 
     def _inactive(self, group: Group, window_ms: int, now: int, slack_ms: int) -> ColumnElement[bool]:
         watch = ActivityRows(self._tx).watched_since(group, now, slack_ms)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
+from runner.backoff import Backoff
+from runner.batch import Batch
 from runner.context import JobContext
 from runner.errors import StoreUnavailable
 from runner.gateway import (
@@ -18,22 +19,22 @@ from runner.gateway import (
     RateLimited,
     Transient,
 )
-from runner.groups.booking import Booked, Books
+from runner.groups.booking import Booked, Books, refusal_in_words
 from runner.groups.group import Group, GroupRows
-from runner.groups.identity import LID, person_id
+from runner.groups.identity import person_id
+from runner.groups.intake import FRESH_MS, take_over, warnings_of
 from runner.groups.judgement import Finding, hold_back, look_again, look_at_listing
-from runner.groups.listing import Listed, SuspiciousListing, fresh_listing
-from runner.groups.person import Person, PersonRows
+from runner.groups.listing import Listed, ListsPeople, SuspiciousListing, check_listing, fresh_listing, listed_of
+from runner.groups.person import PersonRows
 from runner.groups.queue import QueueEntry, QueueRows
+from runner.groups.settling import Settling
 from runner.groups.unmatched import UnmatchedRows
+from runner.ledger import REQUEUED
 from runner.opening import open_gateway
 from runner.store import Transaction
 from runner.stores.batches import LedgerItem
 
-_LISTING_TRIES = 5
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-_FIRST_SLOWDOWN, _LONGEST_SLOWDOWN = 300.0, 3600.0
-_MOST_SLOWDOWNS = 5
+_STILL_RECENT_SECONDS = 10.0
 
 Seen = TypeVar("Seen")
 Pair = tuple[str, str]
@@ -51,26 +52,6 @@ class RemovalConfig(Protocol):
     def dry_run(self) -> bool: ...
 
 
-@dataclass(frozen=True)
-class LeftOpen:
-    """One person of whom nobody knows what became of the call."""
-
-    item: LedgerItem
-    person: Person | None
-
-    @property
-    def ids(self) -> tuple[str | None, ...]:
-        ids = (self.person.lid, self.person.pn) if self.person else ()
-        return (person_id(str(self.item.data["id"])), *ids)
-
-    def may_be_in(self, listed: Listed) -> bool:
-        """Whether they are listed, or the list does not show the ids they are known by."""
-        known = [one for one in self.ids if one]
-        lid = next((one for one in known if one.endswith(LID)), None)
-        pn = next((one for one in known if not one.endswith(LID)), None)
-        return listed.find(*known) is not None or not listed.would_show(lid, pn)
-
-
 class Removal:
     """Opened in the job's process, for one run."""
 
@@ -85,18 +66,28 @@ class Removal:
         # A real run has a copy of the list under its own id, since the dry run may be deleted meanwhile.
         self.listed: str | None = reviewed and (reviewed if config.dry_run else job.id)
         self._was_asked = False
-        self._put_off: list[str] = []
+        self._slow_down = Backoff(job.settings, chance=job.chance)
+        self._put_off: RateLimited | None = None
+        self._recent: tuple[float, Listed] | None = None
 
-    def slow_down(self) -> None:
-        """Waits, and shows it, if the last batch had somebody put off: five minutes at first, an hour in the end.
+    def prepare(self) -> None:
+        """Before anything else of a run: the group as it is now, taken over into our members; a dry run only looks.
 
-        Raises RateLimited when that did not help five times in a row.
+        Not for the roster, whose list is the store itself, nor again within an hour. Raises SuspiciousListing,
+        NotForCommunities, and what the gateway raises beyond all tries.
         """
-        if self._put_off:
-            reason, times = self._put_off[-1], len(self._put_off)
-            if times > _MOST_SLOWDOWNS:
-                raise RateLimited(f"{reason}; it still did after {_MOST_SLOWDOWNS} pauses")
-            self._job.wait_visibly(min(_LONGEST_SLOWDOWN, _FIRST_SLOWDOWN * 2 ** (times - 1)), reason)
+        taken = self._job.result.get("listed", {}).get("atMs", 0)
+        if isinstance(self.gateway, ListsPeople) or self._job.clock.now_ms() - taken < FRESH_MS:
+            return
+        asked_at = self._job.clock.now_ms()
+        listing = self._patiently(lambda: self.gateway.list_group(self.group.wa_id))
+        if warnings := warnings_of(listing):
+            self._job.result["warnings"] = warnings
+        self._job.patiently(lambda: check_listing(listing, self._store, self.group))
+        listed = listed_of(listing)
+        if not self._config.dry_run:
+            take_over(self._job, self.group, listing, listed, asked_at)
+        self._recent = (self._job.clock.boot_seconds(), listed)
 
     def judge(self, entries: Sequence[QueueEntry]) -> list[Finding]:
         """Looks at them again: the listing first, since it may take long, the store last."""
@@ -122,12 +113,24 @@ class Removal:
         if going:
             outcomes = self.gateway.remove(self.group.wa_id, list(going.values()), seconds_left)
             answers |= {key: outcomes[known] for key, known in going.items() if known in outcomes}
-            self._keep_in_mind(outcomes)
+            self._note_put_off(outcomes.values())
         return answers
 
-    def _keep_in_mind(self, outcomes: Mapping[str, Outcome]) -> None:
-        said = next((one for one in outcomes.values() if one.kind is OutcomeKind.LATER), None)
-        self._put_off = [*self._put_off, said.reason or "the gateway asks for a pause"] if said else []
+    def wait_if_put_off(self) -> None:
+        """After a batch in which the gateway put somebody off. Raises RateLimited when it has done so too often."""
+        if self._put_off is None:
+            return
+        pause = self._slow_down.wait_after(self._put_off)
+        if pause is None:
+            raise self._put_off
+        self._job.wait_visibly(pause, str(self._put_off))
+        self._put_off = None
+
+    def _note_put_off(self, outcomes: Iterable[Outcome]) -> None:
+        later = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.LATER]
+        self._put_off = RateLimited(later[0].reason or "The gateway asks for a pause") if later else None
+        if not later:
+            self._slow_down.reset()
 
     def _look_at_the_list_again(self, findings: Sequence[Finding]) -> list[Finding]:
         """Before another try: its wait may have been long enough for somebody to be made an admin."""
@@ -145,33 +148,31 @@ class Removal:
         booked = [known for finding in findings if (known := self._booked(finding, answers.get(finding.key)))]
         return self._books().write(tx, booked)
 
-    def left_open(self, items: Sequence[LedgerItem]) -> list[LeftOpen]:
-        return self._job.patiently(
-            lambda: self._read(lambda tx: [LeftOpen(item, _person(PersonRows(tx), item)) for item in items])
-        )
-
-    def book_settled(self, tx: Transaction, left_open: Sequence[LeftOpen], listed: Listed) -> Iterator[LedgerItem]:
-        """Whoever is gone was removed; whoever is still there comes again, once."""
-        people = [one.person.id for one in left_open if one.person]
-        entries = {entry.person_id: entry for entry in QueueRows(tx).of(self.group, people)}
-        books = self._books()
-        for one in left_open:
-            entry = entries.get(one.person.id) if one.person else None
-            yield from books.settle(tx, one.item, one.person, one.may_be_in(listed), entry)
+    def settle(self, batch: Batch[Any]) -> None:
+        """Finds out by a listing what became of a call that nobody answered; never by another call."""
+        settling = Settling(self._job, self.gateway, self.group, batch.open)
+        self._job.wait_until_over(batch)
+        listed = settling.find_out()
+        batch.commit(lambda tx: settling.book(tx, self._books(), listed))
 
     def listing(self, ids: Iterable[str | None]) -> Listed:
         """The group now. A gateway that cannot answer for the moment is asked again; the wait shows on the job."""
+        recent, self._recent = self._recent, None
+        if recent is not None and self._job.clock.boot_seconds() - recent[0] < _STILL_RECENT_SECONDS:
+            return recent[1]  # the one the run began with: gateways are banned for asking too often
         wanted = [known for known in ids if known]
-        pause = _FIRST_PAUSE
-        for tries_left in reversed(range(_LISTING_TRIES)):
+        return self._patiently(lambda: fresh_listing(self.gateway, self._store, self.group, wanted))
+
+    def _patiently(self, ask: Callable[[], Seen]) -> Seen:
+        backoff = Backoff(self._job.settings, chance=self._job.chance)
+        while True:
             try:
-                return self._job.patiently(lambda: fresh_listing(self.gateway, self._store, self.group, wanted))
+                return self._job.patiently(ask)
             except (NotConnected, RateLimited, Transient) as error:
-                if not tries_left:
+                pause = backoff.wait_after(error)
+                if pause is None:
                     raise
-                self._job.wait_visibly(_asked_pause(error) or pause, str(error))
-                pause = min(_LONGEST_PAUSE, pause * 2)
-        raise AssertionError("the last try returns or raises")
+                self._job.wait_visibly(pause, str(error))
 
     def _join(self, entries: Sequence[QueueEntry], pairs: Sequence[Pair]) -> Sequence[QueueEntry]:
         """The list shows that a lid and a number are one person: what is known of either counts for both."""
@@ -182,7 +183,9 @@ class Removal:
 
     def _look_again(self, entries: Sequence[QueueEntry]) -> list[Finding]:
         def look(tx: Transaction) -> list[Finding]:
-            findings = look_again(tx, self.group, entries, self.slack_ms)
+            # After a long wait a person may have another number, or be measured by another window.
+            now = entries if self._config.dry_run else QueueRows(tx).as_now(entries)
+            findings = look_again(tx, self.group, now, self.slack_ms)
             names_matter = not (self._config.dry_run or self._job.options.get("ignoreUnmatched"))
             # The start was refused while a name was open; an import may have left one since.
             return hold_back(findings) if names_matter and UnmatchedRows(tx).count(self.group) else findings
@@ -201,7 +204,12 @@ class Removal:
             return Booked(finding, "would_remove")
         if answer is None or answer.kind is OutcomeKind.UNKNOWN:
             return None
-        return Booked(finding, str(answer.kind), answer.reason, answer.code)
+        if answer.kind is OutcomeKind.LATER:
+            return Booked(finding, REQUEUED, answer.reason, answer.code)
+        reason = answer.reason
+        if answer.kind is OutcomeKind.REFUSED:
+            reason = reason or refusal_in_words(answer.code)
+        return Booked(finding, str(answer.kind), reason, answer.code)
 
     def _read(self, look: Callable[[Transaction], Seen]) -> Seen:
         with self._store.read() as tx:
@@ -212,13 +220,3 @@ def _new_pairs(entries: Sequence[QueueEntry], listed: Listed) -> list[Pair]:
     listings = ((entry, listed.find(entry.lid, entry.pn)) for entry in entries)
     shown = ((entry, person_id(one.lid), person_id(one.pn)) for entry, one in listings if one and one.lid and one.pn)
     return [(lid, pn) for entry, lid, pn in shown if lid and pn and (entry.lid, entry.pn) != (lid, pn)]
-
-
-def _asked_pause(error: GatewayError) -> float | None:
-    return error.after_seconds if isinstance(error, RateLimited) else None
-
-
-def _person(rows: PersonRows, item: LedgerItem) -> Person | None:
-    """By our own number; if a merge has ended it, by the id that was sent, which the merge took along."""
-    sent = person_id(str(item.data["id"]))
-    return rows.get(int(item.data["personId"])) or (rows.find(sent) if sent else None)

@@ -24,21 +24,25 @@ class UnmatchedAuthor:
 
 
 class UnmatchedRows:
-    """Names without a member, within one transaction."""
+    """Names without a member, within one transaction. Those a person has answered for are kept, since the answer may be
+    corrected, and are not counted.
+    """
 
     def __init__(self, tx: Transaction) -> None:
         self._run = tx.connection.execute
 
-    def list(self, group: Group, *, after: str = "", limit: int = 1000) -> Sequence[UnmatchedAuthor]:
+    def list(
+        self, group: Group, *, after: str = "", limit: int = 1000, also_answered: bool = False
+    ) -> Sequence[UnmatchedAuthor]:
         """By name, behind ``after``."""
         rows = unmatched_authors.c
         query = select(rows.name, rows.messages, rows.first_at, rows.last_at, rows.source)
-        query = query.where(rows.group_id == group.id, rows.name > after).order_by(rows.name).limit(limit)
-        return [UnmatchedAuthor(*row) for row in self._run(query)]
+        query = query.where(rows.group_id == group.id, rows.name > after, *(() if also_answered else (~_ANSWERED,)))
+        return [UnmatchedAuthor(*row) for row in self._run(query.order_by(rows.name).limit(limit))]
 
     def count(self, group: Group) -> int:
-        mine = unmatched_authors.c.group_id == group.id
-        return self._run(select(func.count()).select_from(unmatched_authors).where(mine)).scalar_one()
+        mine = (unmatched_authors.c.group_id == group.id, ~_ANSWERED)
+        return self._run(select(func.count()).select_from(unmatched_authors).where(*mine)).scalar_one()
 
     def find(self, group: Group, name: str) -> UnmatchedAuthor | None:
         rows = unmatched_authors.c
@@ -46,8 +50,8 @@ class UnmatchedRows:
         row = self._run(query.where(rows.group_id == group.id, rows.name == name)).first()
         return UnmatchedAuthor(*row) if row else None
 
-    def put(self, group: Group, author: UnmatchedAuthor) -> None:
-        """Exports overlap, so what is known of a name is only widened, never added up."""
+    def put(self, group: Group, author: UnmatchedAuthor) -> UnmatchedAuthor:
+        """Exports overlap, so what is known of a name is only widened, never added up. Returns what is known now."""
         known = self.drop(group, author.name)
         wider = author
         if known is not None:
@@ -55,6 +59,7 @@ class UnmatchedRows:
             source = author.source if author.last_at >= known.last_at else known.source
             wider = UnmatchedAuthor(author.name, max(known.messages, author.messages), first, last, source)
         self._run(insert(unmatched_authors).values(group_id=group.id, **vars(wider)))
+        return wider
 
     def drop(self, group: Group, name: str) -> UnmatchedAuthor | None:
         """Takes a name out, and returns what was known of it."""
@@ -63,6 +68,14 @@ class UnmatchedRows:
             mine = (unmatched_authors.c.group_id == group.id, unmatched_authors.c.name == name)
             self._run(delete(unmatched_authors).where(*mine))
         return known
+
+
+_ANSWERED = (
+    select(author_matches.c.name)
+    .where(author_matches.c.group_id == unmatched_authors.c.group_id, author_matches.c.name == unmatched_authors.c.name)
+    .correlate(unmatched_authors)
+    .exists()
+)
 
 
 class MatchRows:

@@ -100,9 +100,16 @@ class WatchedLedger(Ledger):
         super().__init__(world.store, world.clock, run.job_id, run.epoch, run.lock_key)
         self._wire = wire
 
-    def intend(self, seq: int, items: Sequence[LedgerItem], seconds: float, position: Any = None) -> None:
+    def intend(
+        self,
+        seq: int,
+        items: Sequence[LedgerItem],
+        seconds: float,
+        position: Any = None,
+        check: Callable[[Transaction], None] | None = None,
+    ) -> None:
         self._wire.reached(Kind.BEFORE_INTEND, seq)
-        super().intend(seq, items, seconds, position)
+        super().intend(seq, items, seconds, position, check)
         self._wire.reached(Kind.AFTER_INTEND, seq)
 
     def stamp_call(self, seq: int, seconds: float) -> Deadline:

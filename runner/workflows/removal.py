@@ -8,16 +8,21 @@ from typing import Any
 from runner.batch import Batch
 from runner.context import JobContext
 from runner.groups.group import GroupRows, lock_key
+from runner.groups.halt import halting
+from runner.groups.judgement import Finding
+from runner.groups.pace import Pace, about, pace_of
+from runner.groups.pacing import Pacing, TooSoon, asked_lately
 from runner.groups.queue import QueueEntry, QueueRows
 from runner.groups.removal import Answer, Removal
 from runner.groups.review import admit_removal
 from runner.groups.summary import removal_result, summary_of
 from runner.groups.walk import Preview, QueueWalk, Walk
+from runner.job import JsonDict
 from runner.opening import call_seconds
 from runner.settings import Settings
 from runner.store import Transaction
 from runner.workflow import workflow
-from runner.workflows.removal_config import QueueConfig, RemovalOptions, WorkflowConfig, check_delay
+from runner.workflows.removal_config import QueueConfig, RemovalOptions, WorkflowConfig, check_pace
 
 _GRACE_BEYOND_CALL = 15
 
@@ -50,12 +55,23 @@ def admit(tx: Transaction, job_id: str, config: QueueConfig, options: RemovalOpt
 
 
 def settle(job: JobContext, batch: Batch[Any], config: QueueConfig) -> None:
-    """Finds out by a listing what became of a call that nobody answered; never by another call."""
-    removal = Removal(job, config)
-    left_open = removal.left_open(batch.open)
-    job.wait_until_over(batch)
-    listed = removal.listing(known for one in left_open for known in one.ids)
-    batch.commit(lambda tx: removal.book_settled(tx, left_open, listed))
+    """A call that nobody answered: see ``Removal.settle``."""
+    Removal(job, config).settle(batch)
+
+
+def foretell(tx: Transaction, settings: Settings, config: QueueConfig, options: RemovalOptions | None) -> JsonDict:
+    """Where a pace is set: what is on, and how long it will take at that; about, and of whom is known now."""
+    pace = pace_of(settings)
+    if not pace.is_on:
+        return {}
+    window = config.inactivity_window_ms if isinstance(config, WorkflowConfig) else None
+    group, reviewed = GroupRows(tx).get(config.group_wa_id), options.reviewed if options else None
+    slack_ms = int(settings.observation_slack_hours * 3_600_000)
+    people = Preview(group, window, tx.now, slack_ms, reviewed).remaining(tx, None)
+    ms_each = config.delay_ms / config.batch_size * (1 + pace.jitter / 2)
+    ends = pace.ends_at(tx.now, people, asked_lately(tx, group), ms_each)
+    words = f"{people} people, at this pace {about(ends - tx.now)}"
+    return {"pacing": pace.on_wire(), "estimate": {"seconds": round((ends - tx.now) / 1000), "words": words}}
 
 
 _SAME = {
@@ -66,7 +82,8 @@ _SAME = {
     "retries_anew": by_dry_run,
     "settle": settle,
     "result": removal_result,
-    "check": check_delay,
+    "check": check_pace,
+    "foretell": foretell,
     "admit": admit,
 }
 
@@ -74,16 +91,22 @@ _SAME = {
 @workflow("removal_workflow", config=WorkflowConfig, **_SAME)
 def removal_workflow(job: JobContext, config: WorkflowConfig) -> None:
     job.checkpoint("looking for inactive members")
-    removal = Removal(job, config)
-    sync(job, removal, config.inactivity_window_ms, dry_run=config.dry_run)
-    job.checkpoint(job.result["watched"])
-    remove(job, removal, config, config.inactivity_window_ms)
+    with halting():
+        removal = Removal(job, config)
+        removal.prepare()
+        sync(job, removal, config.inactivity_window_ms, dry_run=config.dry_run)
+        job.checkpoint(job.result["watched"])
+        remove(job, removal, config, config.inactivity_window_ms)
 
 
 @workflow("removal_queue", config=QueueConfig, **_SAME)
 def removal_queue(job: JobContext, config: QueueConfig) -> None:
-    job.checkpoint()
-    remove(job, Removal(job, config), config, None)
+    job.checkpoint("asking who is in the group")
+    with halting():
+        removal = Removal(job, config)
+        removal.prepare()
+        job.checkpoint()
+        remove(job, removal, config, None)
 
 
 def sync(job: JobContext, removal: Removal, window_ms: int, *, dry_run: bool) -> None:
@@ -114,12 +137,20 @@ def remove(job: JobContext, removal: Removal, config: QueueConfig, window_ms: in
         with job.store.read() as tx:
             return walk.remaining(tx, job.position)
 
-    total = job.patiently(count)
-    for batch in job.batches(fetch, size=config.batch_size, delay_ms=config.delay_ms, total=total):
+    pacing = Pacing(job, removal.group, dry_run=config.dry_run, ms_each=config.delay_ms / config.batch_size)
+    note_pace(job, pacing.pace)
+    for batch in job.batches(
+        fetch,
+        size=pacing.size(config.batch_size),
+        delay_ms=config.delay_ms,
+        total=job.patiently(count),
+        jitter=pacing.pace.jitter,
+        ends_at=pacing.ends_at,
+    ):
         if config.dry_run:
             note(batch, removal)
         else:
-            deal_with(batch, removal)
+            deal_with(batch, removal, pacing)
 
 
 def note(batch: Batch[QueueEntry], removal: Removal) -> None:
@@ -127,18 +158,40 @@ def note(batch: Batch[QueueEntry], removal: Removal) -> None:
     batch.commit(lambda tx: removal.book(tx, findings, {}))
 
 
-def deal_with(batch: Batch[QueueEntry], removal: Removal) -> None:
-    removal.slow_down()
+def deal_with(batch: Batch[QueueEntry], removal: Removal, pacing: Pacing) -> None:
+    while not dealt_with(batch, removal, pacing):
+        continue
+
+
+def dealt_with(batch: Batch[QueueEntry], removal: Removal, pacing: Pacing) -> bool:
+    """Waits for the pace, then looks at each again, asks and books. False: it was too soon even so."""
+    removal.wait_if_put_off()
+    pacing.wait(len(batch.items))
     findings = removal.judge(batch.items)
-    going = [finding for finding in findings if finding.outcome is None]
-    answers: dict[str, Answer] = {}
-    if going:
-        intended = [finding.entry.ledger_item(id=finding.id) for finding in going]
-        batch.intend(intended, deadline_seconds=removal.gateway.call_seconds)
-        answers = batch.call(lambda seconds_left: removal.remove(going, seconds_left))
-    else:
-        batch.skip_delay()
+    try:
+        answers = ask(batch, removal, findings, pacing)
+    except TooSoon:
+        return False
     batch.commit(lambda tx: removal.book(tx, findings, answers))
+    return True
+
+
+def ask(batch: Batch[QueueEntry], removal: Removal, findings: Sequence[Finding], pacing: Pacing) -> dict[str, Answer]:
+    going = [finding for finding in findings if finding.outcome is None]
+    if not going:
+        batch.skip_delay()
+        return {}
+    intended = [finding.entry.ledger_item(id=finding.id) for finding in going]
+    seconds = removal.gateway.call_seconds
+    batch.intend(intended, deadline_seconds=seconds, check=lambda tx: pacing.check(tx, len(going)))
+    return batch.call(lambda seconds_left: removal.remove(going, seconds_left))
+
+
+def note_pace(job: JobContext, pace: Pace) -> None:
+    """As it is in this run; what was foreseen at the start stays."""
+    job.result.pop("pacing", None)
+    if pace.is_on:
+        job.result["pacing"] = pace.on_wire()
 
 
 def _walk(job: JobContext, removal: Removal, config: QueueConfig, window_ms: int | None) -> Walk:

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from runner.errors import InvalidFields
+from runner.errors import FieldFault, InvalidFields
 from runner.groups.identity import is_group_id
+from runner.groups.pace import pace_of
 from runner.settings import MAX_DELAY_MS, Settings
 from runner.workflow import JobConfig
 
@@ -25,7 +26,7 @@ GroupWaId = Annotated[str, Field(min_length=1), AfterValidator(_group_id)]
 
 
 class QueueConfig(JobConfig):
-    """``removal_queue``. The floor of ``delay_ms`` is a setting, see ``check_delay``."""
+    """``removal_queue``. The floor of ``delay_ms`` is a setting, see ``check_pace``."""
 
     group_wa_id: GroupWaId
     batch_size: int = Field(ge=1, le=MOST_IN_A_BATCH)
@@ -56,8 +57,15 @@ class RemovalOptions(JobConfig):
         return value
 
 
-def check_delay(config: QueueConfig, settings: Settings) -> None:
-    """Raises InvalidFields for a delay below the setting's floor."""
-    if config.delay_ms < settings.min_delay_ms:
-        message = f"delayMs must be at least {settings.min_delay_ms} (RUNNER_MIN_DELAY_MS) and at most {MAX_DELAY_MS}"
-        raise InvalidFields.one("delayMs", message)
+def check_pace(config: QueueConfig, settings: Settings) -> None:
+    """Raises InvalidFields for a batch above a cap, and for a delay below the setting's floor."""
+    faults = []
+    batch_size, delay_ms = getattr(config, "batch_size", None), getattr(config, "delay_ms", None)
+    cap = pace_of(settings).smallest
+    if cap is not None and batch_size is not None and batch_size > cap.people:
+        faults.append(FieldFault("batchSize", f"batchSize must be at most {cap.people} ({cap.setting})"))
+    if delay_ms is not None and delay_ms < settings.min_delay_ms:
+        least = f"at least {settings.min_delay_ms} (RUNNER_MIN_DELAY_MS) and at most {MAX_DELAY_MS}"
+        faults.append(FieldFault("delayMs", f"delayMs must be {least}"))
+    if faults:
+        raise InvalidFields(faults)

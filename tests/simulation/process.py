@@ -148,7 +148,11 @@ class SimProcess(Being, JobProcess):  # type: ignore[misc]  # both say who it is
     # -- the job's end ---------------------------------------------------------------------------------------
 
     def _work(self, handed: JsonDict) -> None:
-        work(handed, Ways(self._open_store, self.flag, self._say, self._show), self.turns.clock())
+        work(
+            handed,
+            Ways(self._open_store, self.flag, self._say, self._show, self.turns.chance.random),
+            self.turns.clock(),
+        )
         self.turns.pause("exit")
 
     def _open_store(self, _settings: Settings, _clock: Clock) -> Store:

@@ -69,13 +69,15 @@ class Bench:
     gateway: str = "roster"
     time: TestTime = field(default_factory=TestTime)
     on_wait: Callable[[], None] = lambda: None
+    given: dict[str, Any] = field(default_factory=dict)
+    chance: float = 0.0
     _rings: bool = False
     _running: bool = False
 
     def __post_init__(self) -> None:
         load_workflows([])
         self.clock = self.time.clock()
-        self.settings = Settings(home=self.home, gateway=self.gateway, min_delay_ms=0)
+        self.settings = Settings(home=self.home, gateway=self.gateway, min_delay_ms=0, **self.given)
         migrate(self.settings.url)
         self.store = SqlStore(self.settings.url, self.clock, pooled=False)
         self.bell = AbortBell(multiprocessing.get_context("spawn"))
@@ -159,12 +161,11 @@ class Bench:
             job.epoch == 1,
         )
         ledger = Ledger(self.store, self.clock, job.id, job.epoch, job.lock_key)
-        return JobContext(run, ledger, PatientFlag(self.bell, self._sleep), self.settings)
+        return JobContext(run, ledger, PatientFlag(self.bell, self._sleep), self.settings, chance=lambda: self.chance)
 
     def run(self, job_id: str, mode: str = "run") -> str:
         """One run, to its end; what its process would have said last."""
-        with self.store.write() as tx:
-            RunRows(tx).renew_leases("here")
+        self._renew_leases()
         context = self.context(job_id, mode)
         self._running = True
         ended: str = _end_of(context, self.settings)["ended"]
@@ -205,7 +206,15 @@ class Bench:
 
     def _sleep(self, seconds: float) -> None:
         self.time.passed += seconds
+        self._renew_leases()
         self.on_wait()
+
+    def _renew_leases(self) -> None:
+        """As the server does all the time; no commit of the run's."""
+        is_running, self._running = self._running, False
+        with self.store.write() as tx:
+            RunRows(tx).renew_leases("here")
+        self._running = is_running
 
     def job(self, job_id: str) -> Job:
         with self.store.read() as tx:

@@ -90,7 +90,7 @@ class House:
             **{"result": job.result, "position": job.position, "is_first": job.epoch == 1},
         }
         ledger = Ledger(self.store, self.store.clock, "a", job.epoch, None)
-        return JobContext(Run(**(described | changes)), ledger, self.time, self.settings)
+        return JobContext(Run(**(described | changes)), ledger, self.time, self.settings, chance=lambda: 0.0)
 
     def run_again(self) -> JobContext:
         """As after a crash."""
@@ -136,6 +136,8 @@ class NothingSent(Exception):
     nothing_sent = True
     retryable = True
 
+
+class SlowDown(NothingSent):
     def __init__(self, after_seconds: float | None = None) -> None:
         super().__init__("slow down")
         self.after_seconds = after_seconds
@@ -382,12 +384,15 @@ def test_where_nothing_was_sent_it_is_tried_again_without_an_open_intent(house: 
         tries.append(house.is_open())
         assert left() == 5.0, "each try has the whole time"
         if len(tries) < 4:
-            raise NothingSent(None if len(tries) < 3 else 30)
+            raise NothingSent("not yet") if len(tries) < 3 else SlowDown(30)
         return {"0": "done"}
 
     assert batch.call(act) == {"0": "done"}
     assert (tries, house.time.sleeps) == ([True] * 4, [1, 2, 30])
-    assert [what and what["reason"] for what in waiting] == ["slow down", None] * 3
+    reasons = [what["reason"] for what in waiting if what]
+    assert [reason.split(";")[0] for reason in reasons] == ["not yet", "not yet", "slow down"]
+    assert all("next try " in reason for reason in reasons)
+    assert waiting[1::2] == [None] * 3
     assert house.job.waiting is None
 
 

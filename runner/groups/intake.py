@@ -1,0 +1,84 @@
+"""The group as the gateway lists it now, taken over into the members kept here, before anybody is removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from sqlalchemy import func, select
+
+from runner.clock import iso
+from runner.context import JobContext
+from runner.gateway import Listing, Participant
+from runner.groups.group import Group, GroupRows
+from runner.groups.halt import NotForCommunities
+from runner.groups.identity import LID, PN, person_id
+from runner.groups.listing import Listed
+from runner.groups.member import MemberEntry, MemberRows
+from runner.store import Transaction
+from runner.stores.group_schema import memberships, people
+
+FRESH_MS = 3_600_000
+"""A list taken over so lately is not asked for again when a job goes on."""
+
+One = TypeVar("One")
+_AT_ONCE = 4000
+_GONE_AT_ONCE = 400
+_ANNOUNCEMENTS = (
+    "only admins write in this group (it is an announcement group), so the silence of its members says nothing of them"
+)
+
+
+def warnings_of(listing: Listing) -> list[str]:
+    """What whoever reads the result must know. Raises NotForCommunities."""
+    if listing.is_community:
+        raise NotForCommunities
+    return [_ANNOUNCEMENTS] if listing.is_announcement else []
+
+
+def take_over(job: JobContext, group: Group, listing: Listing, listed: Listed, asked_at: int) -> None:
+    """Who is listed is a member, in the role the list shows; who is not listed any more has left.
+
+    ``asked_at``: when the list was asked for; whoever came after that is not missed. Nothing is said of anybody's
+    activity, so who is new here is watched from now on. In transactions of some thousand people, so that nobody else
+    waits long; interrupted, it is done again.
+    """
+    seen: set[int] = set()
+    for some in _by(_AT_ONCE, listing.participants):
+        entries = [entry for one in some if (entry := entry_of(one)) is not None]
+
+        def book(tx: Transaction, entries: Sequence[MemberEntry] = entries) -> None:
+            seen.update(MemberRows(tx).put_all(group, entries, asked_at, live=True))
+
+        job.commit(book)
+
+    def close(tx: Transaction) -> None:
+        gone = _leave_unlisted(tx, group, seen, listed, asked_at)
+        GroupRows(tx).listed(group.id)
+        job.result["listed"] = {"at": iso(asked_at), "atMs": asked_at, "people": len(seen), "left": gone}
+
+    job.commit(close)
+
+
+def entry_of(one: Participant) -> MemberEntry | None:
+    """None for somebody with no id that a person can have."""
+    ids = [known for text in dict.fromkeys((one.id, one.lid, one.pn)) if text and (known := person_id(text))]
+    lid = next((known for known in ids if known.endswith(LID)), None)
+    pn = next((known for known in ids if known.endswith(PN)), None)
+    return MemberEntry(lid, pn, one.name, one.role, is_me=one.is_me) if ids else None
+
+
+def _leave_unlisted(tx: Transaction, group: Group, seen: set[int], listed: Listed, asked_at: int) -> int:
+    """Marks as left who was here before the list was asked for and would be on it; returns how many."""
+    came = (memberships.c.first_seen_at <= asked_at, func.coalesce(memberships.c.joined_at, 0) <= asked_at)
+    present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None), *came)
+    joined = memberships.join(people, people.c.id == memberships.c.person_id)
+    here = tx.connection.execute(select(people.c.id, people.c.lid, people.c.pn).select_from(joined).where(*present))
+    gone = [person for person, lid, pn in here if person not in seen and listed.would_show(lid, pn)]
+    for some in _by(_GONE_AT_ONCE, gone):
+        MemberRows(tx).leave(group, some, asked_at)
+    return len(gone)
+
+
+def _by(size: int, things: Sequence[One]) -> Iterator[Sequence[One]]:
+    return (things[start : start + size] for start in range(0, len(things), size))

@@ -1,0 +1,113 @@
+"""Finding out what became of people whose call nobody answered: by a listing that can be trusted, never by a guess."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from runner.backoff import Backoff
+from runner.context import JobContext
+from runner.errors import RunnerError
+from runner.gateway import GatewayError, GroupGateway, GroupGone
+from runner.groups.booking import Books
+from runner.groups.group import Group
+from runner.groups.identity import LID, person_id
+from runner.groups.listing import Listed, SuspiciousListing, settling_listing
+from runner.groups.person import Person, PersonRows
+from runner.groups.queue import QueueRows
+from runner.store import Transaction
+from runner.stores.batches import LedgerItem
+
+SECOND_LIST_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class LeftOpen:
+    """One person of whom nobody knows what became of the call."""
+
+    item: LedgerItem
+    person: Person | None
+
+    @property
+    def ids(self) -> tuple[str | None, ...]:
+        ids = (self.person.lid, self.person.pn) if self.person else ()
+        return (person_id(str(self.item.data["id"])), *ids)
+
+    def may_be_in(self, listed: Listed) -> bool:
+        """Whether they are listed, or the list does not show the ids they are known by.
+
+        Whoever is listed with their number and another lid is somebody else, to whom the number has moved.
+        """
+        known = [one for one in self.ids if one]
+        lids = [one for one in known if one.endswith(LID)]
+        pn = next((one for one in known if not one.endswith(LID)), None)
+        either: list[str | None] = [*lids] or [None]
+        if any(listed.find_person(lid, pn) is not None for lid in either):
+            return True
+        return not listed.would_show(lids[0] if lids else None, pn)
+
+
+class Settling:
+    """The people of one batch, left open."""
+
+    def __init__(self, job: JobContext, gateway: GroupGateway, group: Group, items: Sequence[LedgerItem]) -> None:
+        self._job, self._gateway, self._group = job, gateway, group
+        self._left_open: list[LeftOpen] = job.patiently(lambda: self._read(items))
+
+    def find_out(self) -> Listed | None:
+        """A list that can be trusted, however long that takes: it is waited for, visibly, and asked for again.
+
+        None: we are not in the group any more, so there will be none.
+        """
+        backoff = Backoff(self._job.settings, endless=True, chance=self._job.chance)
+        wanted = [known for one in self._left_open for known in one.ids]
+        while True:
+            try:
+                return self._job.patiently(
+                    lambda: settling_listing(self._gateway, self._job.store, self._group, wanted, self._pause)
+                )
+            except GroupGone:
+                return None
+            except (GatewayError, SuspiciousListing) as error:
+                self._wait(backoff, error)
+
+    def book(self, tx: Transaction, books: Books, listed: Listed | None) -> Iterator[LedgerItem]:
+        """Whoever is gone was removed; whoever is still there comes again, once. Without a list they are given up."""
+        people = {one.item.key: _person_now(tx, one.item) for one in self._left_open}
+        entries = {entry.person_id: entry for entry in QueueRows(tx).of(self._group, people.values())}
+        for one in self._left_open:
+            person = people[one.item.key]
+            is_there = None if listed is None else one.may_be_in(listed)
+            yield books.settle(tx, one.item, person, is_there, entries.get(person))
+
+    def _pause(self) -> None:
+        self._job.sleep(SECOND_LIST_SECONDS * self._job.settings.retry_seconds)
+
+    def _wait(self, backoff: Backoff, error: GatewayError | RunnerError) -> None:
+        count = len(self._left_open)
+        people = "1 person was" if count == 1 else f"{count} people were"
+        said = f"No answer came as to whether {people} removed, and the group's list does not say it yet: {error}"
+        self._job.wait_visibly(backoff.wait_after(error) or 0.0, said)
+
+    def _read(self, items: Sequence[LedgerItem]) -> list[LeftOpen]:
+        with self._job.store.read() as tx:
+            return [LeftOpen(item, _known_person(tx, item)) for item in items]
+
+
+def _known_person(tx: Transaction, item: LedgerItem) -> Person | None:
+    """By their entry in the queue, whom every merge takes along; else by our own number, else by the id sent."""
+    rows = PersonRows(tx)
+    entries = QueueRows(tx).with_ids([int(item.key)] if item.key.isdecimal() else [])
+    sent = person_id(str(item.data["id"]))
+    by_number = rows.get(entries[0].person_id if entries else int(item.data["personId"]))
+    return by_number or (rows.find(sent) if sent else None)
+
+
+def _person_now(tx: Transaction, item: LedgerItem) -> int:
+    """In the transaction that books them. Somebody nobody knows any more is known anew: a removal is never lost."""
+    known = _known_person(tx, item)
+    if known is not None:
+        return known.id
+    sent = person_id(str(item.data["id"])) or ""
+    lid, pn = (sent, None) if sent.endswith(LID) else (None, sent)
+    return PersonRows(tx).resolve(lid, pn, item.data.get("name"))
