@@ -72,7 +72,11 @@ class Launcher:
             if not self.has_room():
                 return None
             self._slots += 1
-        return Slot(self._pool.take())
+        try:
+            return Slot(self._pool.take())
+        except BaseException:
+            self.free_slot()
+            raise
 
     def expect(self, slot: Slot, job_id: str) -> None:
         """The job is being claimed for this slot and its process. Called in the claim's transaction: from its commit

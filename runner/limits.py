@@ -72,4 +72,4 @@ def _is_limited(run: Running) -> bool:
     """A settling run is not: to stop it would only begin it anew, with the lock held all the while."""
     if run.job.max_memory_mb is None or run.mode == "settle":
         return False
-    return run.acknowledged and not run.exited and not run.is_being_killed
+    return run.acknowledged and run.exited_at is None and not run.is_being_killed

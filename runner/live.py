@@ -163,7 +163,7 @@ class LiveProgress:
                     lines = lines or self.shared.connect()
                     self._copy_once(lines)
                 self._note_good()
-            except LinesLost:
+            except (LinesLost, OSError):  # or out of descriptors: there is no other thread
                 lines = None
 
     def _copy_once(self, lines: Lines) -> None:
@@ -220,7 +220,9 @@ class LiveProgress:
         getattr(multiprocessing.process, "_children", set()).discard(process)
         pid = int(process.pid or 0)
         self.on_started(pid)
-        self._identity = identify(pid, self._clock.boot_id) or ProcessIdentity(pid, -1, self._clock.boot_id)
+        self._identity = ProcessIdentity(pid, -1, self._clock.boot_id)
+        with contextlib.suppress(OSError):
+            self._identity = identify(pid, self._clock.boot_id) or self._identity
         if self._over.is_set():
             self._kill()
         return process

@@ -19,8 +19,9 @@ MOST_BYTES = 64_000
 """A post-mortem as JSON is no longer than this; the oldest lines of its log go first."""
 
 _MOST_FRAMES, _MOST_THREADS = 50, 20
-_MOST_READ = 3_000_000
+_MOST_READ = 1_000_000  # to read more made-up frames than that would take the loop more than half a second
 _LONGEST_LINE = 1_000
+_LONGEST_SUMMARY = 1_000
 _FATAL_SIGNALS = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
 _SUSPENDED = frozenset("Tt")
 
@@ -56,7 +57,7 @@ class PostMortem:
             return None
         found: JsonDict = {"at": self._at if self._at is not None else self._clock.now_ms()} | self._seen
         if (summary := self._summary(stacks)) is not None:
-            found["summary"] = storable(summary)
+            found["summary"] = storable(summary[:_LONGEST_SUMMARY])
         found["stacks"] = [_as_json(stack) for stack in stacks.threads[:_MOST_THREADS]]
         return _with_log(found, log)
 

@@ -8,6 +8,7 @@ not be taken for nobody.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -21,8 +22,20 @@ ON_LINUX = sys.platform.startswith("linux")
 _MOST_READ = 65_536
 _DEAD = frozenset("ZXx")
 _LOOKS = 50
-_NOBODY = (FileNotFoundError, ProcessLookupError, PermissionError)
-"""Gone, or somebody else's."""
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_EXITING = 0x4  # PF_EXITING of the kernel's sched.h
+
+
+@contextlib.contextmanager
+def _nobody() -> Iterator[None]:
+    """What the system will not tell of a process is nothing: it is gone, somebody else's, or has made it untellable.
+    A shortage is this server's own, and goes up.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _SHORTAGES:
+            raise
 
 
 class Stat(NamedTuple):
@@ -31,6 +44,7 @@ class Stat(NamedTuple):
     state: str
     parent: int
     session: int
+    flags: int
     threads: int
     ticks: int
 
@@ -46,9 +60,8 @@ def stat_of(pid: int) -> Stat | None:
         after_name = _read(pid, "stat").rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return Stat(
-        after_name[0].decode(), int(after_name[1]), int(after_name[3]), int(after_name[17]), int(after_name[19])
-    )
+    numbers = (int(after_name[field]) for field in (1, 3, 6, 17, 19))
+    return Stat(after_name[0].decode(), *numbers)
 
 
 def _read(pid: int, name: str) -> bytes:
@@ -78,9 +91,9 @@ def start_ticks(pid: int) -> int | None:
 def children(pid: int) -> list[int]:
     """Linux only."""
     found: list[int] = []
-    with contextlib.suppress(*_NOBODY):
+    with _nobody():
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
-            with contextlib.suppress(*_NOBODY):
+            with _nobody():
                 found += map(int, _read(pid, f"task/{thread}/children").split())
     return found
 
@@ -105,9 +118,9 @@ def descendants(pid: int, *, by_psutil: bool = not ON_LINUX) -> Iterator[int]:
 
 def open_files(pid: int) -> set[str]:
     found: set[str] = set()
-    with contextlib.suppress(*_NOBODY):
+    with _nobody():
         for entry in (PROC / str(pid) / "fd").iterdir():
-            with contextlib.suppress(*_NOBODY):
+            with _nobody():
                 found.add(str(entry.readlink()))
     return found
 
@@ -117,7 +130,7 @@ def environment(pid: int) -> list[bytes]:
 
     While it begins one, and while it exits, it seems to have none; so it is asked again until it has a command line.
     """
-    with contextlib.suppress(*_NOBODY):
+    with _nobody():
         for _ in range(_LOOKS):
             found = (PROC / str(pid) / "environ").read_bytes()
             if not found and (PROC / str(pid) / "cmdline").read_bytes():  # it has begun meanwhile, or truly has none
@@ -128,14 +141,15 @@ def environment(pid: int) -> list[bytes]:
 
 
 def is_exiting(pid: int) -> bool:
-    """It has given back its memory, and is not yet a zombie: then its children would be its parent's."""
-    with contextlib.suppress(*_NOBODY):
-        return not _read(pid, "cmdline") and start_ticks(pid) is not None
-    return False
+    """It is on its way out, and not yet a zombie: then its children would be its parent's."""
+    found = None
+    with _nobody():
+        found = stat_of(pid)
+    return found is not None and not found.is_dead and bool(found.flags & _EXITING)
 
 
 def name_of(pid: int) -> str:
-    """The process's name, for people; "?" when it is gone."""
+    """The process's name, for people; "?" when it is gone. The kernel may have cut it in the middle of a character."""
     with contextlib.suppress(psutil.Error):
-        return psutil.Process(pid).name()
+        return psutil.Process(pid).name().encode(errors="replace").decode()
     return "?"

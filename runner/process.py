@@ -78,7 +78,7 @@ class JobProcess:
         self._sessions: set[int] = set()
         pid = int(self._process.pid or 0)
         _ours.add(pid)
-        self.identity = identify(pid, clock.boot_id) or ProcessIdentity(pid, -1, clock.boot_id)
+        self.identity = _identity_of(pid, clock.boot_id)
         self._output = Output(output, pid)
         self._post_mortem = PostMortem(stacks, self.identity, self._adopter.pid if self._adopter else None, clock)
 
@@ -210,6 +210,14 @@ class JobProcess:
             self._held_by.leave(self._place)
         with contextlib.suppress(ValueError):
             self._process.close()
+
+
+def _identity_of(pid: int, boot_id: str) -> ProcessIdentity:
+    """Of a process just born. One that is gone, or cannot be looked at now, counts as gone: with its pipe it ends."""
+    with contextlib.suppress(OSError):
+        if (found := identify(pid, boot_id)) is not None:
+            return found
+    return ProcessIdentity(pid, -1, boot_id)
 
 
 def also_ours(pid: int) -> None:

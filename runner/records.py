@@ -17,6 +17,9 @@ def record(store: Store, runs: Iterable[Running]) -> None:
     untold = [(run, list(run.unrecorded)) for run in runs if run.unrecorded and run.tell_at <= run.clock.boot_seconds()]
     if not untold:
         return
+    for run, news in untold:
+        if any(kind == "examined" for kind, _ in news):
+            run.read_post_mortem()
     with store.write() as tx:
         for run, news in untold:
             tell(tx, run, news)
@@ -41,13 +44,13 @@ def _tell(tx: Transaction, run: Running, kind: str, at: int) -> None:
         RunRows(tx).acknowledge(run.job_id, run.epoch, run.process.identity, at, run.process.containment)
     elif kind == "limit" and run.limit is not None:
         RunRows(tx).request_stop(run.job_id, run.limit[0])
-    elif kind == "examined" and (found := run.process.post_mortem()) is not None:
-        RunRows(tx).examined(run.job_id, run.epoch, found)
+    elif kind == "examined" and run.post_mortem is not None:
+        RunRows(tx).examined(run.job_id, run.epoch, run.post_mortem)
     elif kind == "seen":
         CancelRows(tx).seen(run.job_id, run.epoch, at)
     elif kind == "signals":
-        CancelRows(tx).record_stop(run.job_id, [], run.signals)
+        CancelRows(tx).record_stop(run.job_id, signals=run.signals)
         CancelRows(tx).advance(run.job_id, run.phase or Phase.TERMINATING)
     elif kind == "survivors":
-        CancelRows(tx).record_stop(run.job_id, run.survivors(), run.signals)
+        CancelRows(tx).record_stop(run.job_id, survivors=run.survivors(), signals=run.signals)
         CancelRows(tx).advance(run.job_id, Phase.UNCONFIRMED)

@@ -27,9 +27,10 @@ AFTER_END_SECONDS = 5.0
 class Running:
     """What is known of the run here; what must outlive the server is in the store. ``job``: as it was launched.
 
-    ``exited_at``: when its sentinel fired; whether it is gone is another question. ``look_at``: when to ask that next.
-    ``unrecorded``: what the store has still to be told: (kind, time). ``limit``: which limit it went beyond, and in
-    words. Times of the ladder and those that end in ``_at`` are boot seconds.
+    ``exited``: its sentinel has fired, as all do when the fork server dies; ``exited_at``: when it was seen gone.
+    ``look_at``: when to ask next whether all of it is. ``unrecorded``: what the store has still to be told: (kind,
+    time). ``limit``: which limit it went beyond, and in words. Times of the ladder and those that end in ``_at`` are
+    boot seconds.
     """
 
     job: Job
@@ -43,6 +44,7 @@ class Running:
     began_at: float | None = None
     limit: tuple[StopReason, str] | None = None
     post_mortem: JsonDict | None = None
+    exited: bool = False
     exited_at: float | None = None
     look_at: float = 0.0
     unrecorded: list[tuple[str, int]] = field(default_factory=list)
@@ -54,10 +56,6 @@ class Running:
     @property
     def job_id(self) -> str:
         return self.job.id
-
-    @property
-    def exited(self) -> bool:
-        return self.exited_at is not None
 
     @property
     def epoch(self) -> int:
@@ -119,7 +117,7 @@ class Running:
         """When its time is over, in boot seconds; None without a limit, before it has begun, and once it is stopped."""
         if self.job.timeout_ms is None or self.began_at is None or self.mode == "settle":
             return None
-        if self.ladder is not None or self.exited:
+        if self.ladder is not None or self.exited_at is not None:
             return None
         return self.began_at + max(0, self.job.timeout_ms - self.job.ran_ms) / 1000
 
@@ -184,10 +182,16 @@ class Running:
             return []
         return [{"pid": member.pid, "name": name_of(member.pid)} for member in members]
 
+    def has_exited(self) -> bool:
+        """Whether its process is gone; what that left behind is another question."""
+        if self.exited_at is None and not self.process.is_alive():
+            self.exited_at = self.clock.boot_seconds()
+        return self.exited_at is not None
+
     def is_gone(self) -> bool:
         """Whether the whole tree is proved empty. What the process left behind is killed first."""
         now = self.clock.boot_seconds()
-        if self.process.is_alive():
+        if not self.has_exited():
             self.look_at = now + _LOOK_SECONDS  # the sentinel fired because the fork server died
             return False
         if self.process.tree(self.job_id).is_empty():
@@ -213,9 +217,14 @@ class Running:
         if self.unrecorded:
             yield self.tell_at
 
+    def read_post_mortem(self) -> JsonDict | None:
+        """All that is known by now. It takes a while: before a transaction, not in it."""
+        self.post_mortem = self.process.post_mortem()
+        return self.post_mortem
+
     def as_end(self, node: str, *, draining: bool) -> RunEnd:
         """What it was, told once its tree is proved empty."""
-        found = self.process.post_mortem()
+        found = self.read_post_mortem()
         if found is None and self.acknowledged and self.ended is None:
             found = {"at": self.clock.now_ms(), "log": self.process.log_tail()}
         words = self.process.in_words()

@@ -28,6 +28,8 @@ _LIBRARIES = tuple(f"{path}/" for path in sorted({*sysconfig.get_paths().values(
 _SAY_NOTHING = frozenset({"range", "enumerate", "zip", "len", "isinstance"})
 _LONGEST_SOURCE = 100_000
 _LONGEST_NAME = 80
+_LONGEST_TOLD = 500
+"""Of a file or a function in a report: as much as faulthandler itself tells; but the job can write there too."""
 
 
 class Frame(NamedTuple):
@@ -110,7 +112,7 @@ def _blocks(text: str) -> Iterator[Stack]:
 
 
 def _plain(text: str) -> str:
-    return _ESCAPED.sub(lambda found: chr(int(found[1] or found[2] or found[3], 16)), text)
+    return _ESCAPED.sub(lambda found: chr(int(found[1] or found[2] or found[3], 16)), text)[:_LONGEST_TOLD]
 
 
 def _around(stack: Stack) -> int | None:

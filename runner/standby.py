@@ -39,8 +39,9 @@ class StandbyPool:
         """
         with self._change:
             while self._idle:
+                is_alive = self._idle[0].is_alive()  # where that cannot be told, it is still there the next time
                 process = self._idle.popleft()
-                if process.is_alive():
+                if is_alive:
                     return process
                 process.close()
             return None

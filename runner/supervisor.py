@@ -12,6 +12,7 @@ import selectors
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from runner.clock import Clock
 from runner.crashpoint import crashpoint
@@ -162,17 +163,18 @@ class Supervisor:
     def _tick(self) -> None:
         due = self._wait()
         self.beat_at = self._clock.boot_seconds()
-        self.launcher.launch_waiting()
+        self._apart("What waits for a process cannot be launched", self.launcher.launch_waiting)
         self._pool.want(self.launcher.missing_processes())
         self._watch_new()
         self._limits.enforce(due)
         self._limits.look_at_memory(self._all())
         for run in due:
-            self._climb_alone(run)
+            self._apart(f"{run.job_id} cannot be signalled", run.climb)
         record(self._store, [run for run in due if not run.exited])
         self._conclude_withdrawn()
         for run in due:
-            self._collect_alone(run)
+            if not self._apart(f"The end of {run.job_id} cannot be concluded", partial(self._collect, run)):
+                run.look_at = self._clock.boot_seconds() + _FIRST_AGAIN
         record(self._store, due)  # of those that have exited and are not over yet
         self._do_chores()
         if not self.draining:
@@ -199,12 +201,13 @@ class Supervisor:
     def _heard(self, run: Running, fd: int) -> None:
         """Takes in what a run says; an end of its pipe or its process stays readable for ever, so it is let go."""
         if fd == run.process.sentinel:
-            run.exited_at = run.exited_at or self._clock.boot_seconds()
+            run.exited = True
+            self._apart(f"Whether {run.job_id} has exited cannot be told", run.has_exited)
         run.listen()
         if run.process.preloaded is False and not self._warned:
             self._warned = True
             log.error("The fork server could not load runner.preload: every start is tens of times slower")
-        if run.exited or run.process.hung_up:
+        if fd == run.process.sentinel or run.process.hung_up:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(fd)
 
@@ -218,22 +221,16 @@ class Supervisor:
             self._selector.register(run.process.sentinel, selectors.EVENT_READ, run)
             self._selector.register(run.process.control, selectors.EVENT_READ, run)
 
-    def _climb_alone(self, run: Running) -> None:
-        """A run that cannot be signalled now must not hold up the others; its ladder comes back to it."""
+    def _apart(self, what: str, act: Callable[[], object]) -> bool:
+        """One run must not hold up the others: what cannot be done for it now comes again by itself."""
         try:
-            run.climb()
-        except Exception:
-            log.exception("%s cannot be signalled; trying again", run.job_id)
-
-    def _collect_alone(self, run: Running) -> None:
-        """A run whose end cannot be concluded must not hold up the others."""
-        try:
-            self._collect(run)
+            act()
         except StoreUnavailable:
             raise
         except Exception:
-            log.exception("The end of %s cannot be concluded; trying again", run.job_id)
-            run.look_at = self._clock.boot_seconds() + _FIRST_AGAIN
+            log.exception("%s; trying again", what)
+            return False
+        return True
 
     def _collect(self, run: Running) -> None:
         """Concludes a run whose tree is empty; what it said last is written in the same transaction."""
@@ -249,8 +246,10 @@ class Supervisor:
         crashpoint("after_conclude_commit")
         del run.unrecorded[: len(news)]
         self.forced += run.was_forced
-        self._let_go(run)
-        self._follow_up(run.job_id, conclusion, self._pause(run) if conclusion.next.mode is not None else 0.0)
+        try:
+            self._let_go(run)
+        finally:  # what is concluded is followed up, whatever cannot be given back
+            self._follow_up(run.job_id, conclusion, self._pause(run) if conclusion.next.mode is not None else 0.0)
 
     def _conclude_withdrawn(self) -> None:
         """A job that was to be stopped while it still waited for a process is over without one."""

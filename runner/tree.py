@@ -158,16 +158,23 @@ class JobTree:
         if self.cgroup is None or not self.cgroup.is_populated():
             return []
         try:
-            members, is_still = self._look_into(self.cgroup)
-            if not is_still:
-                self.cgroup.freeze()
-                members, _ = self._look_into(self.cgroup)
+            members = self._members_to_kill(self.cgroup)
             killed = members if self.cgroup.kill() else []
             for member in killed:
                 send_signal(member, signal.SIGKILL, self.root.boot_id)
         finally:
             self.cgroup.thaw()
         return killed
+
+    def _members_to_kill(self, cgroup: Cgroup) -> list[ProcessIdentity]:
+        try:
+            members, is_still = self._look_into(cgroup)
+            if not is_still:
+                cgroup.freeze()
+                members, _ = self._look_into(cgroup)
+        except OSError:  # it can be killed all the same, without receipts
+            return []
+        return members
 
     def _look_into(self, cgroup: Cgroup) -> tuple[list[ProcessIdentity], bool]:
         """Who is in it, and whether nobody came or went meanwhile."""

@@ -16,10 +16,12 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from waitress.server import create_server
 
+from runner.clock import Clock
 from runner.errors import RunnerError
 from runner.manager import JobManager
 from runner.settings import Settings
 from runner.stores.migrate import migrate
+from runner.sweep import sweep
 from web.app import create_app
 from web.banner import banner
 from web.configuration import WrongConfiguration, read_server_settings
@@ -29,6 +31,7 @@ from web.logs import UnknownLevel, set_up_logs
 from web.visible import visible
 
 log = logging.getLogger(__name__)
+_SWEEP_SECONDS = 5.0
 
 WRONG_CONFIGURATION = 78
 BODY_BYTES = 131_072
@@ -58,6 +61,8 @@ def prepare(settings: Settings, demo: bool) -> JobManager:
     """Home, database and manager; nothing runs yet. Raises WrongConfiguration."""
     try:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Before the database is asked: one of them may have been suspended while it held the lock on writing.
+        sweep([], settings.url, Clock(), _SWEEP_SECONDS)
         migrate(settings.url)
         manager = JobManager(settings)
         if demo:

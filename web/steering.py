@@ -6,6 +6,7 @@ import falcon
 from pydantic import Field
 
 from runner.clock import iso
+from runner.errors import StoreUnavailable
 from runner.job import Job, JsonDict
 from runner.manager import CancelPreview, JobManager
 from web.bodies import read_optional_object
@@ -72,13 +73,22 @@ class JobRetry:
         retried = checked_id(job_id)
         new_id = self._manager.retry(retried, ANONYMOUS)
         accepted(resp, new_id)
-        goes_on_with = self._manager.get(new_id).retry_of  # another one, where the retried had never run
+        goes_on_with = self._goes_on_with(new_id) or retried
         resp.media = {
             "jobId": new_id,
             "message": "Job retried successfully",
             "status": "pending",
             "retryOf": goes_on_with,
         }
+
+    def _goes_on_with(self, job_id: str) -> str | None:
+        """Another job than was asked for, where that had never run; None where the store does not say just now: the
+        retry is written, so this must be no error.
+        """
+        try:
+            return self._manager.get(job_id).retry_of
+        except StoreUnavailable:
+            return None
 
 
 def _read_nothing(req: falcon.Request) -> None:

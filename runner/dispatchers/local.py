@@ -153,7 +153,7 @@ class LocalDispatcher:
         named = [{"pid": survivor.pid, "name": name_of(survivor.pid)} for survivor in survivors]
         with store.write() as tx:
             if CancelRows(tx).advance(job.id, Phase.UNCONFIRMED):  # of one cancelled by now, and not told before
-                CancelRows(tx).record_stop(job.id, named)
+                CancelRows(tx).record_stop(job.id, survivors=named)
 
     def _take_up(self, store: Store, job: Job) -> None:
         """What a dead server was doing goes on, or is brought to its end. It has a slot."""

@@ -81,7 +81,9 @@ class CancelRows:
         if change_job(self._tx, job_id, OF_EPOCH, *_NOT_PROVED, given=given, containment=containment, **stopped):
             add_event(self._tx, job_id, "stopped", {"containment": containment})
 
-    def record_stop(self, job_id: str, survivors: list[JsonDict], signals: list[JsonDict] | None = None) -> None:
-        """Who was still there when last looked at, and the signals sent so far; None: those that are recorded."""
-        sent = {} if signals is None else {"signals": signals}
-        change_job(self._tx, job_id, survivors=survivors or None, **sent)
+    def record_stop(
+        self, job_id: str, *, survivors: list[JsonDict] | None = None, signals: list[JsonDict] | None = None
+    ) -> None:
+        """Who was still there when last looked at, and the signals sent so far; None: what is recorded stays."""
+        given = {"survivors": survivors, "signals": signals}
+        change_job(self._tx, job_id, **{name: value for name, value in given.items() if value is not None})

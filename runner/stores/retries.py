@@ -12,7 +12,7 @@ from runner.stores.schema import jobs
 
 _NEVER_RAN = jobs.c.epoch == 0
 _IS_OR_WAS_AT_IT = or_(IS_LIVE, jobs.c.epoch > 0)
-_RETRY_OF = select(jobs.c.id).where(jobs.c.retry_of == bindparam("of_job"), _IS_OR_WAS_AT_IT).limit(1)
+_RETRIES = select(jobs.c.id, _IS_OR_WAS_AT_IT.label("is_at_it"))
 # Without a progress of its own it is a retry that begins anew: it takes over nothing.
 _GOES_ON = and_(_NEVER_RAN, jobs.c.status.in_([JobStatus.PENDING, JobStatus.PAUSED]), jobs.c.progress.is_not(None))
 _CARRY_OVER = (
@@ -48,8 +48,15 @@ class RetryRows:
         return found
 
     def retry_of(self, job_id: str) -> str | None:
-        """The job that has gone on with this one, or is to; one that ended before it ran has not."""
-        found: str | None = self._run(_RETRY_OF, {"of_job": job_id}).scalar_one_or_none()
+        """The job that has gone on with this one, or is to; one that ended before it ran has not.
+
+        A retry of such a one counts: earlier versions named that one in it, and not the job it went on with.
+        """
+        found, level = None, [job_id]
+        while level and found is None:
+            rows = self._run(_RETRIES.where(jobs.c.retry_of.in_(level))).all()
+            found = next((row.id for row in rows if row.is_at_it), None)
+            level = [row.id for row in rows]
         return found
 
     def carry_over(self, job: Job) -> None:

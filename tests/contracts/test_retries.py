@@ -138,6 +138,30 @@ def test_a_retry_that_never_ran_hands_on_the_job_it_waited_for(store: SqlStore, 
     assert get(store, retry(store, fourth, settings)).retry_of == fourth, "it has run: it goes on itself"
 
 
+def test_a_retry_that_names_one_that_never_ran_counts_for_the_first(store: SqlStore, settings: Settings) -> None:
+    """Earlier versions wrote such chains: the first, one that was cancelled as it waited, and a retry of that one."""
+    add_walk(store, "a")
+    claim(store, "a")
+    cancel(store, "a")
+    release(store, "a", 1)
+    add_walk(store, "b", retry_of="a")
+    cancel(store, "b")
+    add_walk(store, "c", retry_of="b")
+    claim(store, "c")
+    for asked_for in ("a", "b"):
+        with store.write() as tx, pytest.raises(RetriedAlready, match="c"):
+            write_retry(asked_for, "me", settings, tx)
+
+
+def test_who_would_not_die_stays_named_while_others_get_signals(store: SqlStore) -> None:
+    add_walk(store, "a")
+    claim(store, "a")
+    with store.write() as tx:
+        CancelRows(tx).record_stop("a", survivors=SURVIVORS, signals=[])
+        CancelRows(tx).record_stop("a", signals=SIGNALS)
+    assert get(store, "a").survivors == tuple(SURVIVORS)
+
+
 def test_a_retry_that_never_ran_of_a_job_that_is_forgotten(store: SqlStore, times: Times, settings: Settings) -> None:
     """Nobody knows any more whether it has the last word of that."""
     add_walk(store, "a")
@@ -246,7 +270,7 @@ def test_a_dry_run_is_retried_from_its_beginning(
 
 def stop_by_force(store: SqlStore, job_id: str) -> None:
     with store.write() as tx:
-        CancelRows(tx).record_stop(job_id, SURVIVORS, SIGNALS)
+        CancelRows(tx).record_stop(job_id, survivors=SURVIVORS, signals=SIGNALS)
 
 
 def receipts(store: SqlStore, job_id: str) -> tuple[int, int]:
@@ -295,7 +319,7 @@ def test_a_cancel_keeps_its_receipts_while_what_it_left_open_is_found_out(store:
     cancel(store, "a")
     stop_by_force(store, "a")
     with store.write() as tx:
-        CancelRows(tx).record_stop("a", [])
+        CancelRows(tx).record_stop("a", survivors=[])
         assert RunRows(tx).claim_again("a", 1, "node", to_settle=True)
     cancellation = get(store, "a").cancellation
     assert cancellation is not None

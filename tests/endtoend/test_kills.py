@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from runner.clock import Clock
 from runner.groups.group import GroupRows
 from runner.groups.member import MemberEntry, MemberRows
 from runner.groups.queue import QueueRows
+from runner.proc import stat_of
 from runner.stores.batches import BatchRows
 from runner.stores.database import SqlStore
 from runner.stores.jobs import JobRows
@@ -121,3 +123,30 @@ def test_whoever_is_killed_everybody_is_removed_once(
     history = server.call("GET", f"/admin/removalHistory?groupWaId={GROUP}")[1]
     assert len(history) == PEOPLE
     assert not job["result"].get("unknownWhatsappIds")
+
+
+def test_a_job_suspended_while_it_held_the_write_lock_does_not_keep_a_server_from_starting(tmp_path: Path) -> None:
+    server = Server(tmp_path, workflows="tests.processes.samples_strays")
+    try:
+        server.start()
+        status, answer = server.call("POST", "/admin/jobs/start", {"type": "freezes_in_a_commit"})
+        assert status == 202
+        wait_for(lambda: is_suspended(server, answer["jobId"]), "it is suspended")
+        server.end(signal.SIGKILL)
+        server.start()
+        job = wait_for(lambda: completed(server, answer["jobId"]), "it is done")
+        assert job["attempt"] == 2
+    finally:
+        server.close()
+
+
+def is_suspended(server: Server, job_id: str) -> bool:
+    with sqlite3.connect(f"file:{server.home / 'runner.db'}?mode=ro", uri=True) as database:
+        (pid,) = database.execute("SELECT pid FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    found = stat_of(pid) if pid else None
+    return found is not None and found.state == "T"
+
+
+def completed(server: Server, job_id: str) -> Any:
+    job = server.call("GET", f"/admin/jobs/{job_id}/status")[1]
+    return job if job["status"] == "completed" else None

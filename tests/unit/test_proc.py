@@ -12,11 +12,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from runner.clock import Clock
-from runner.proc import children, descendants, environment, is_exiting, open_files, stat_of
+from runner.proc import ON_LINUX, children, descendants, environment, is_exiting, name_of, open_files, stat_of
 from runner.tree import identify
 from tests.waiting import wait_for
 
@@ -156,3 +157,13 @@ def test_an_environment_is_that_of_the_program() -> None:
             pid = process.pid  # it may just be on its way into its program, and have none for a moment
             wait_for(lambda pid=pid, expected=expected: environment(pid) == expected, "it has that environment")  # type: ignore[misc]
     assert environment(1 << 30) == [], "nobody"
+
+
+@pytest.mark.skipif(not ON_LINUX, reason="the kernel's names of 15 bytes")
+def test_a_name_that_is_cut_in_the_middle_of_a_character_can_be_told(tmp_path: Path) -> None:
+    program = tmp_path / "отчётсборка.sh"
+    program.write_text("#!/bin/sh\nread line\n")
+    program.chmod(0o700)
+    with subprocess.Popen([program], stdin=subprocess.PIPE) as process:
+        wait_for(lambda: name_of(process.pid).startswith("отч"), "it has begun its program")
+        name_of(process.pid).encode()
