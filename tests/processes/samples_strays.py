@@ -6,9 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from runner.context import JobContext
+from runner.store import Transaction
+from runner.stores.batches import LedgerItem
 from runner.workflow import JobConfig, workflow
 
 _DEEP = """
@@ -58,4 +61,9 @@ def strays(_job: JobContext, config: StrayConfig) -> None:
 def freezes_in_a_commit(job: JobContext, _config: JobConfig) -> None:
     """Is suspended, the first time, while it holds the database's lock on writing."""
     if job.attempt == 1:
-        job.commit(lambda _: os.kill(os.getpid(), signal.SIGSTOP) or ())
+        job.commit(_suspend)
+
+
+def _suspend(_: Transaction) -> Iterable[LedgerItem]:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return ()
