@@ -84,7 +84,7 @@ CASES = [
     Case("before_retry_commit", stories.retry),
     Case("after_start_commit", stories.retry, (2,)),
     Case("after_drain_begun", stories.drain),
-    Case("after_drain_commit", stories.drain, (1, 2)),
+    Case("after_drain_commit", stories.drain),
     Case("before_conclude_commit", stories.drain, (1, 2)),
     Case("before_sweep", stories.recover),
     Case("after_sweep", stories.recover),
@@ -109,7 +109,7 @@ def live_through(client: Client, case: Case, number: int = 0) -> None:
     times = case.times[min(number, len(case.times) - 1)]
     errands = case.story(client, lambda: client.server.arm(case.point, times))
     log = client.server.armed_log
-    assert log.exists(), f"nobody came by {case.point} ({meaning_of(case.point)})"
+    wait_for(log.exists, f"somebody comes by {case.point} ({meaning_of(case.point)})")  # a job is over before its run
     assert log.read_text().split()[0] == case.point
     check_all(client, errands)
     died = client.deaths - (case.story in (stories.recover, stories.reap)) - (case.story is stories.reap)
