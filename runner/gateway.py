@@ -9,17 +9,21 @@ from typing import Protocol
 
 
 class OutcomeKind(StrEnum):
-    """removed, already_gone: the person is out. refused: the gateway would not. unknown: nobody can say yet."""
+    """removed, already_gone: the person is out. refused: the gateway would not. unknown: nobody can say yet.
+
+    later: the gateway wants us to slow down, and has not done it for this person; they come again, and the job waits.
+    """
 
     REMOVED = "removed"
     ALREADY_GONE = "already_gone"
     REFUSED = "refused"
     UNKNOWN = "unknown"
+    LATER = "later"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one person. ``code`` and ``reason`` are the gateway's, for ``refused``."""
+    """What became of one person. ``code`` and ``reason`` are the gateway's, for ``refused`` and ``later``."""
 
     kind: OutcomeKind
     code: str | None = None
@@ -43,15 +47,34 @@ class Participant:
 
 @dataclass(frozen=True)
 class Listing:
-    """A group as it is now. ``size`` is the gateway's own count, None where it gives none."""
+    """A group as it is now. ``size`` is the gateway's own count, None where it gives none.
+
+    ``is_community``: the parent of other groups; nobody can be removed there. ``is_announcement``: only admins write,
+    so silence says nothing. ``lacks_us``: the gateway knows who we are and would show us, and we are not listed.
+    """
 
     name: str | None
     size: int | None
     participants: tuple[Participant, ...]
+    is_community: bool = False
+    is_announcement: bool = False
+    lacks_us: bool = False
+
+    @property
+    def me(self) -> Participant | None:
+        return next((one for one in self.participants if one.is_me), None)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Whether the gateway reaches the group's network now; ``words``: how it stands and what to do, for people."""
+
+    is_open: bool
+    words: str
 
 
 class GatewayError(Exception):
-    """The root of what a gateway may raise.
+    """The root of what a gateway may raise; the message is for people, and never has a key in it.
 
     ``nothing_sent``: it is certain that nothing was changed; ``retryable``: and another try may do better. An error
     without ``nothing_sent`` is never tried again: what became of its call is found out by a listing.
@@ -62,23 +85,33 @@ class GatewayError(Exception):
 
 
 class NotConnected(GatewayError):
+    """The gateway is not reached, or does not reach the group's network."""
+
     nothing_sent = True
     retryable = True
 
 
 class AuthFailed(GatewayError):
+    """The gateway does not take our key."""
+
     nothing_sent = True
 
 
 class GroupGone(GatewayError):
+    """There is no such group, or we are not in it."""
+
     nothing_sent = True
 
 
 class NotAdmin(GatewayError):
+    """We may not remove people from this group."""
+
     nothing_sent = True
 
 
 class BadRequest(GatewayError):
+    """The gateway will never do what was asked: wrong address, unknown instance, a call it does not have."""
+
     nothing_sent = True
 
 
@@ -112,12 +145,15 @@ class GroupGateway(Protocol):
     def call_seconds(self) -> float:
         """The longest a ``remove`` may take; a call not answered by then has an unknown outcome."""
 
+    def connection(self) -> Connection:
+        """How it stands now; not open also where nobody answers. Raises AuthFailed and BadRequest."""
+
     def list_group(self, group_wa_id: str) -> Listing:
         """The group now. Raises GroupGone when there is none."""
 
     def remove(self, group_wa_id: str, ids: Sequence[str], seconds_left: Callable[[], float]) -> dict[str, Outcome]:
         """Remove the people with these ids, one outcome for each id.
 
-        Refuses to send (NotConnected) when ``seconds_left()`` is not positive. A timeout or an empty answer
+        Refuses to send (NotConnected) when ``seconds_left()`` is not enough. A timeout or an empty answer
         after sending gives ``unknown`` outcomes, never an error that would be retried.
         """

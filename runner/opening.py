@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from runner.clock import Clock
-from runner.gateways.opening import GatewayUnknown, call_seconds, open_gateway
+from runner.gateways.access import GatewayUnknown
+from runner.gateways.opening import call_seconds, open_gateway, preload_gateway
 from runner.settings import Settings
 from runner.store import Store
 from runner.stores.database import SqlStore
 
-__all__ = ["GatewayUnknown", "call_seconds", "open_gateway", "open_job_store", "open_store"]
+__all__ = ["GatewayUnknown", "call_seconds", "open_gateway", "open_job_store", "open_store", "preload_gateway"]
 
 
 def open_store(settings: Settings, clock: Clock) -> Store:

@@ -14,6 +14,8 @@ import warnings
 
 import runner.child  # noqa: F401 - what each process would otherwise load for itself
 from runner.fork_server import PRELOAD_WORKFLOWS
+from runner.opening import preload_gateway
+from runner.settings import Settings
 from runner.tree import become_subreaper
 from runner.warm import warm_up
 from runner.workflow import load_workflows
@@ -49,6 +51,8 @@ with contextlib.suppress(Exception):
     load_workflows([name for name in os.environ.get(PRELOAD_WORKFLOWS, "").split(",") if name])
 with contextlib.suppress(Exception):
     warm_up()
+with contextlib.suppress(Exception):
+    preload_gateway(Settings().gateway)  # a job of the roster needs no HTTP; else each would load it for itself
 gc.collect()
 _filling = fill_gaps()
 gc.freeze()  # else the first collection in each child copies every page it touches: 3 MB becomes 23

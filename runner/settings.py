@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import platformdirs
 import psutil
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIN_DELAY_MS = 10_000
 MAX_DELAY_MS = 86_400_000
+CALL_SECONDS = 75.0
+"""A call to a gateway at a distance: longer than the 60 s for which the gateway itself waits for an answer."""
 _MB = 1_000_000
 _MEMORY_PER_JOB = 20 * _MB
 
@@ -39,6 +41,7 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=_default_home)
     database_url: str = ""
     gateway: str = "roster"
+    gateway_call_seconds: float = Field(CALL_SECONDS, gt=0, le=600)
     min_delay_ms: int = Field(MIN_DELAY_MS, ge=0, le=MAX_DELAY_MS)
     grace_seconds: float = Field(30, ge=0, le=3600)
     terminate_seconds: float = Field(5, ge=0, le=600)
@@ -58,6 +61,30 @@ class Settings(BaseSettings):
     waha_url: str = Field("", validation_alias="WAHA_URL")
     waha_api_key: SecretStr = Field(SecretStr(""), validation_alias="WAHA_API_KEY")
     waha_session: str = Field("default", validation_alias="WAHA_SESSION")
+
+    @model_validator(mode="after")
+    def _choose_gateway(self) -> Self:
+        """Unless RUNNER_GATEWAY says: the one whose variables are all there."""
+        if "gateway" in self.model_fields_set:
+            return self
+        ready = self.gateways_ready
+        if len(ready) > 1:
+            raise ValueError(
+                f"the variables of {' and '.join(ready)} are all set: say which, RUNNER_GATEWAY={ready[0]}"
+            )
+        if ready:
+            self.gateway = ready[0]
+        return self
+
+    @property
+    def gateways_ready(self) -> list[str]:
+        """The gateways at a distance for which everything is given."""
+        key, waha_key = self.evolution_api_key.get_secret_value(), self.waha_api_key.get_secret_value()
+        given = {
+            "evolution": (self.evolution_api_url, key, self.evolution_instance_name),
+            "waha": (self.waha_url, waha_key, self.waha_session),
+        }
+        return [name for name, values in given.items() if all(values)]
 
     @property
     def url(self) -> str:

@@ -23,7 +23,7 @@ FUNCTION_LINES = 40
 # circle comes of it. A name stands for one module; with `.*`, for everything in a package.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("runner",),  # the map of the house; imports nothing
-    ("runner.clock", "runner.errors", "runner.settings", "runner.crashpoint"),
+    ("runner.clock", "runner.errors", "runner.settings", "runner.crashpoint", "runner.identity"),
     ("runner.job",),
     (
         "runner.abort",
@@ -80,7 +80,7 @@ SIDES = {
 }
 
 # The runner is for any work. Only these know which messenger the first users have.
-KNOW_THE_MESSENGER = ("runner.groups*", "runner.gateways*", "runner.workflows*", "runner.demo*")
+KNOW_THE_MESSENGER = ("runner.identity", "runner.groups*", "runner.gateways*", "runner.workflows*", "runner.demo*")
 MESSENGER_WORDS = ("whatsapp", "@g.us")
 
 WORDS_NOT_USED = frozenset({"task", "handler", "helper", "util", "common", "base", "core", "service"})
@@ -91,6 +91,7 @@ CALLS_NOT_MADE = frozenset(
 )
 
 A_JOB_PROCESS_NEVER_LOADS = frozenset({"falcon", "waitress", "typer", "rich", "runner.manager"})
+ONLY_FOR_A_GATEWAY_AT_A_DISTANCE = frozenset({"httpx", "httpcore", "ssl"})
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

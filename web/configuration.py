@@ -19,7 +19,7 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        faults = [f"RUNNER_{fault.field.upper()}: {fault.message}" for fault in faults_of(error, [])]
+        faults = [f"RUNNER_{(fault.field or 'gateway').upper()}: {fault.message}" for fault in faults_of(error, [])]
         raise WrongConfiguration("; ".join(faults)) from None
 
 

@@ -13,7 +13,16 @@ from sqlalchemy import and_, insert, or_, select
 
 from runner.clock import Clock
 from runner.errors import StoreUnavailable
-from runner.gateway import GroupGone, Listing, NotConnected, Outcome, OutcomeKind, Participant, Transient
+from runner.gateway import (
+    Connection,
+    GroupGone,
+    Listing,
+    NotConnected,
+    Outcome,
+    OutcomeKind,
+    Participant,
+    Transient,
+)
 from runner.store import Store, Transaction
 from runner.stores.group_schema import groups, memberships, people, roster_removals
 
@@ -35,6 +44,14 @@ class RosterGateway:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+
+    def connection(self) -> Connection:
+        """Open as long as the store answers."""
+        try:
+            with self._reading():
+                return Connection(True, "the list kept here; nothing is sent to WhatsApp")
+        except NotConnected as error:
+            return Connection(False, str(error))
 
     def list_group(self, group_wa_id: str) -> Listing:
         """Everybody on the roster. Raises GroupGone for a group that is not kept here, NotConnected without a store."""

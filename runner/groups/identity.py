@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import re
 
-_PERSON = re.compile(r"([0-9]{1,32})(?:[.:_][0-9]{1,5})*@(lid|s\.whatsapp\.net|c\.us)")
+from runner.identity import LID, PN, person_id
+
+__all__ = ["LID", "PN", "is_group_id", "person_id", "phone_id"]
+
 _GROUP = re.compile(r"[0-9]{1,32}(?:-[0-9]{1,24})?@g\.us")
 _PHONE = re.compile(r"\+?[0-9][0-9 ()./-]*")
 _MARKS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _DIGITS_OF_A_PHONE = range(7, 16)
-
-LID, PN = "@lid", "@s.whatsapp.net"
-
-
-def person_id(text: str) -> str | None:
-    """``digits@lid`` or ``digits@s.whatsapp.net``, no device suffix; ``@c.us`` put right; None if it is neither."""
-    found = _PERSON.fullmatch(text.strip())
-    if found is None:
-        return None
-    return found[1] + (LID if found[2] == "lid" else PN)
 
 
 def phone_id(text: str) -> str | None:

@@ -29,6 +29,7 @@ from typing import Any
 
 from runner.clock import Clock
 from runner.gateway import (
+    Connection,
     GatewayError,
     Listing,
     NotAdmin,
@@ -65,6 +66,9 @@ class SlowGateway:
     @property
     def call_seconds(self) -> float:
         return float(self._config().get("call_seconds", _CALL_SECONDS))
+
+    def connection(self) -> Connection:
+        return Connection(True, "slow, but there")
 
     def list_group(self, group_wa_id: str) -> Listing:
         listing = self._roster.list_group(group_wa_id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runner.clock import Clock
-from runner.gateway import Listing, NotConnected, Outcome, OutcomeKind, Participant, RateLimited, Transient
+from runner.gateway import Connection, Listing, NotConnected, Outcome, OutcomeKind, Participant, RateLimited, Transient
 from runner.settings import Settings
 from runner.store import Store
 from tests.simulation.store import GROUPS, KEPT, QUEUED, SimStore, lid
@@ -78,6 +78,9 @@ class SimGateway:
 
     def __init__(self, outside: Outside, process: SimProcess) -> None:
         self._outside, self._process = outside, process
+
+    def connection(self) -> Connection:
+        return Connection(True, "simulated")
 
     def list_group(self, group_wa_id: str) -> Listing:
         outside = self._outside

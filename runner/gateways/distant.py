@@ -1,0 +1,156 @@
+"""What the gateways at a distance have in common: when a removal is sent at all, and what its end means."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from runner.gateway import (
+    AuthFailed,
+    BadRequest,
+    Connection,
+    GatewayError,
+    NotConnected,
+    Outcome,
+    OutcomeKind,
+    RateLimited,
+    Transient,
+)
+from runner.gateways.channel import Answer, Channel, NoAnswer
+from runner.gateways.people import codes_of
+from runner.gateways.refusals import UNKNOWN, never_connected, not_connected, outcomes_of, refusal_of
+from runner.identity import person_id
+
+_LOOK = 0.1
+"""The part of a call's time that the look at the connection before it may take."""
+
+_ENOUGH = 0.85
+"""With less than this part left a removal is not sent: the gateway could still be at it when its time is over."""
+
+_NO_ID = Outcome(OutcomeKind.REFUSED, "400", "this is no id of a person that could be sent")
+
+Texts = Sequence[str]
+
+
+class Distant:
+    """One gateway behind a channel. What differs is what its adapter says: see Evolution and WAHA."""
+
+    def __init__(self, channel: Channel, call_seconds: float) -> None:
+        self.channel = channel
+        self.call_seconds = call_seconds
+
+    def look(
+        self, path: str, params: Mapping[str, str] | None = None, *, seconds: float | None = None, most_bytes: int = 0
+    ) -> Answer:
+        """A call that changes nothing, so that whatever goes wrong may be tried again."""
+        limits = {"most_bytes": most_bytes} if most_bytes else {}
+        try:
+            return self.channel.ask("GET", path, params=params, seconds=seconds or self.call_seconds, **limits)
+        except NoAnswer as error:
+            raise Transient(str(error), nothing_sent=True) from None
+
+    def connection(self, look: Callable[[float], Connection]) -> Connection:
+        """``look(seconds)``, and not open where nobody answers. Raises AuthFailed and BadRequest."""
+        try:
+            return look(_LOOK * self.call_seconds)
+        except (AuthFailed, BadRequest):
+            raise
+        except GatewayError as error:
+            return Connection(False, str(error))
+
+    def remove(
+        self,
+        ids: Sequence[str],
+        seconds_left: Callable[[], float],
+        connection: Callable[[], Connection],
+        send: Callable[[Sequence[str], float], dict[str, Outcome]],
+    ) -> dict[str, Outcome]:
+        """Sends only what is an id, while there is time enough and the gateway is connected.
+
+        Whether it is connected is asked before, since afterwards nobody can tell: a connection that was closed before
+        the call and one that was closed before its answer leave the same text.
+        """
+        outcomes = {known: _NO_ID for known in ids if person_id(known) != known}
+        going = [known for known in ids if known not in outcomes]
+        if not going:
+            return outcomes
+        end = time.monotonic() + self.call_seconds
+
+        def left() -> float:
+            return min(seconds_left(), end - time.monotonic())
+
+        self._see_that_there_is_time(left())
+        state = connection()
+        if not state.is_open:
+            raise not_connected(state.words)
+        self._see_that_there_is_time(left())
+        try:
+            return outcomes | send(going, left())
+        except NoAnswer:
+            return outcomes | dict.fromkeys(going, UNKNOWN)
+
+    def _see_that_there_is_time(self, left: float) -> None:
+        if left < _ENOUGH * self.call_seconds:
+            raise NotConnected("there was too little time left for the call; nothing was sent")
+
+    def judge(self, rows: Any, ids: Sequence[str], are_admin: Callable[[], bool]) -> dict[str, Outcome]:
+        """By the rows of a removal's answer; unknown for everybody if there are none."""
+        codes = codes_of(rows, ids)
+        if not codes:
+            return dict.fromkeys(ids, UNKNOWN)
+
+        def for_certain() -> bool:
+            try:
+                return are_admin()
+            except GatewayError:
+                return False
+
+        return outcomes_of(codes, ids, for_certain)
+
+
+def refused(answer: Answer, texts: Texts, *, of_removal: bool, names: str) -> GatewayError | None:
+    """What is certain of an answer that is no success: nothing was done. None: it is not certain.
+
+    ``names``: the variables to look at when nothing is found under the address.
+    """
+    if 300 <= answer.status < 400 or answer.status == 401:
+        return _turned_away(answer.status, names)
+    if known := refusal_of(texts, of_removal=of_removal):
+        return known
+    if any(text.startswith(("Cannot GET ", "Cannot POST ")) for text in texts):
+        return BadRequest(f"what answers there does not know this call ({texts[0][:80]}); see {names}")
+    if answer.status == 429:
+        return RateLimited("the gateway asks for a pause (429)", answer.retry_after)
+    if never_connected(texts):
+        return not_connected("it never was; scan its code with the phone")
+    return None
+
+
+def _turned_away(status: int, names: str) -> GatewayError:
+    if status == 401:
+        return AuthFailed(f"the gateway does not take the key (401); see that {names} belong together")
+    return BadRequest(
+        f"the gateway's address leads elsewhere ({status}) and is not followed; name the final one: {names}"
+    )
+
+
+def segment(text: str) -> str:
+    """As one part of a path, whatever is in it."""
+    return quote(text, safe="@") if text.strip(".") else text.replace(".", "%2E")
+
+
+def texts_in(*values: Any) -> list[str]:
+    """Every text in these values, in lists too, in order."""
+    found: list[str] = []
+    for value in values:
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, list):
+            found.extend(texts_in(*value))
+    return found
+
+
+def first_of(texts: Iterable[str], otherwise: str) -> str:
+    return next((text[:200] for text in texts if text), otherwise)

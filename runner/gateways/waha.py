@@ -1,0 +1,193 @@
+"""WAHA: a server of the user's own that speaks to WhatsApp through one of three engines. Needs 2025.11 or later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runner.gateway import BadRequest, Connection, GatewayError, GroupGone, Listing, Outcome, Participant, Transient
+from runner.gateways.access import Access
+from runner.gateways.channel import LIST_BYTES, Answer, Channel
+from runner.gateways.distant import Distant, first_of, refused, segment, texts_in
+from runner.gateways.people import lacks_us, participant_of, plain_name, with_flags
+from runner.gateways.refusals import NOT_IN_IT, UNKNOWN, connection_lost, not_connected
+from runner.identity import PN, person_id
+
+NAMES = "WAHA_URL, WAHA_API_KEY and WAHA_SESSION"
+_STATES = {
+    "WORKING": "connected to WhatsApp",
+    "SCAN_QR_CODE": "the session waits for its code to be scanned with the phone",
+    "STARTING": "the session is starting; wait",
+    "STOPPED": "the session is stopped; start it in WAHA",
+    "FAILED": "the session has failed; restart it in WAHA",
+}
+_MOST_LOOKUPS = 20
+
+
+@dataclass(frozen=True)
+class _Session:
+    state: str
+    me: tuple[str, ...]
+
+
+class WahaGateway:
+    """A ``GroupGateway``. What a removal answers is not documented and differs by engine: NOWEB and GOWS have a row for
+    each person, WEBJS says ``{"status": 200}`` whatever happened, so that only a listing can tell.
+    """
+
+    via = "waha"
+
+    def __init__(self, access: Access, call_seconds: float) -> None:
+        self._distant = Distant(Channel(access, "X-Api-Key"), call_seconds)
+        self._session = segment(access.name)
+        self._descriptions: dict[str, dict[str, Any]] = {}
+        self._numbers: dict[str, str | None] = {}
+
+    @property
+    def call_seconds(self) -> float:
+        return self._distant.call_seconds
+
+    def connection(self) -> Connection:
+        """By the session's status."""
+        return self._distant.connection(self._state)
+
+    def list_group(self, group_wa_id: str) -> Listing:
+        """By ``participants/v2``, and once for each group its description. Its size is not said.
+
+        Raises GroupGone, NotConnected, AuthFailed, RateLimited, BadRequest or Transient.
+        """
+        me = self._look_at_session().me
+        described = self._description(group_wa_id)
+        answer = self._distant.look(f"{self._group(group_wa_id)}/participants/v2", most_bytes=LIST_BYTES)
+        if answer.status != 200:
+            raise _failure(answer)
+        listing = Listing(_name(described), None, tuple(self._people(answer, me)))
+        inner = described.get("groupMetadata")
+        raw = described | inner if isinstance(inner, dict) else described
+        return with_flags(_about_us(listing, me), raw)
+
+    def remove(self, group_wa_id: str, ids: Sequence[str], seconds_left: Callable[[], float]) -> dict[str, Outcome]:
+        """By ``participants/remove``, once. Raises only where it is certain that nobody was removed."""
+
+        def send(going: Sequence[str], seconds: float) -> dict[str, Outcome]:
+            answer = self._distant.channel.ask(
+                "POST",
+                f"{self._group(group_wa_id)}/participants/remove",
+                body={"participants": [{"id": sent_id(known)} for known in going]},
+                seconds=seconds,
+            )
+            return self._outcomes(answer, group_wa_id, going)
+
+        return self._distant.remove(ids, seconds_left, self.connection, send)
+
+    def _outcomes(self, answer: Answer, group_wa_id: str, ids: Sequence[str]) -> dict[str, Outcome]:
+        if answer.status in (200, 201):
+            return self._distant.judge(answer.body, ids, lambda: self._are_admin(group_wa_id))
+        if error := _certain(answer, of_removal=True):
+            raise error
+        return dict.fromkeys(ids, UNKNOWN)
+
+    def _are_admin(self, group_wa_id: str) -> bool:
+        me = self.list_group(group_wa_id).me
+        return me is not None and me.role != "member"
+
+    def _state(self, seconds: float) -> Connection:
+        state = self._look_at_session(seconds).state
+        return Connection(state == "WORKING", _STATES.get(state, f"the session is in a state of its own: {state[:40]}"))
+
+    def _look_at_session(self, seconds: float | None = None) -> _Session:
+        answer = self._distant.look(f"/api/sessions/{self._session}", seconds=seconds)
+        session = answer.body
+        if answer.status != 200 or not isinstance(session, dict) or not isinstance(session.get("status"), str):
+            raise _failure(answer)
+        me = session.get("me")
+        texts = [me.get(name) for name in ("id", "lid")] if isinstance(me, dict) else []
+        return _Session(session["status"], tuple(known for text in texts if text and (known := person_id(str(text)))))
+
+    def _description(self, group_wa_id: str) -> dict[str, Any]:
+        if group_wa_id not in self._descriptions:
+            answer = self._distant.look(self._group(group_wa_id), most_bytes=LIST_BYTES)
+            if answer.status != 200:
+                raise _failure(answer)
+            if not answer.body or not isinstance(answer.body, dict):
+                raise GroupGone(NOT_IN_IT)
+            self._descriptions[group_wa_id] = answer.body
+        return self._descriptions[group_wa_id]
+
+    def _people(self, answer: Answer, me: tuple[str, ...]) -> Sequence[Participant]:
+        """Without those who have left, who are listed too. Who shows no number may be ourselves: admins are asked."""
+        if not isinstance(answer.body, list):
+            raise _not_understood(answer)
+        left = [isinstance(raw, dict) and raw.get("role") == "left" for raw in answer.body]
+        people = [participant_of(raw, me) for raw, gone in zip(answer.body, left, strict=True) if not gone]
+        read = [one for one in people if one]
+        if len(read) != len(people):
+            raise Transient("the gateway lists somebody without an id that can be read", nothing_sent=True)
+        return read if any(one.is_me for one in read) else [self._maybe_me(one, me) for one in read]
+
+    def _maybe_me(self, one: Participant, me: tuple[str, ...]) -> Participant:
+        if one.role == "member" or one.pn or not one.lid or not any(known.endswith(PN) for known in me):
+            return one
+        number = self._number(one.lid)
+        return Participant(one.id, one.lid, number, one.role, number in me, one.name) if number else one
+
+    def _number(self, lid: str) -> str | None:
+        """The number behind a lid; asked once, and of twenty people at most."""
+        if lid not in self._numbers and len(self._numbers) < _MOST_LOOKUPS:
+            answer = self._distant.look(f"/api/{self._session}/lids/{segment(lid)}")
+            said = answer.body.get("pn") if answer.status == 200 and isinstance(answer.body, dict) else None
+            self._numbers[lid] = person_id(said) if isinstance(said, str) else None
+        return self._numbers.get(lid)
+
+    def _group(self, group_wa_id: str) -> str:
+        return f"/api/{self._session}/groups/{segment(group_wa_id)}"
+
+
+def sent_id(known: str) -> str:
+    """Phone ids end in ``@c.us`` there; lids are the same everywhere."""
+    return known.removesuffix(PN) + "@c.us" if known.endswith(PN) else known
+
+
+def _about_us(listing: Listing, me: tuple[str, ...]) -> Listing:
+    return Listing(listing.name, listing.size, listing.participants, lacks_us=lacks_us(listing.participants, me))
+
+
+def _name(described: dict[str, Any]) -> str | None:
+    """``subject`` of NOWEB, ``Name`` of GOWS, ``name`` of WEBJS."""
+    return next((name for key in ("subject", "Name", "name") if (name := plain_name(described.get(key)))), None)
+
+
+def _certain(answer: Answer, *, of_removal: bool) -> GatewayError | None:
+    texts = _texts(answer)
+    if error := refused(answer, texts, of_removal=of_removal, names=NAMES):
+        return error
+    body = answer.body if isinstance(answer.body, dict) else {}
+    if answer.status == 422 and "expected" in body:
+        state = str(body.get("status"))
+        return not_connected(_STATES.get(state, f"the session is {state[:40]}"))
+    if answer.status == 404:
+        return BadRequest(f"WAHA has no such session; see {NAMES}: {first_of(texts, answer.sample)}")
+    if answer.status in (400, 422):
+        return BadRequest(f"WAHA does not take the request: {first_of(texts, answer.sample)}")
+    return None
+
+
+def _failure(answer: Answer) -> GatewayError:
+    """Why an answer to a look is none. A text that is not known means "try again"."""
+    if error := _certain(answer, of_removal=False):
+        return error
+    return not_connected("its connection was closed") if connection_lost(_texts(answer)) else _not_understood(answer)
+
+
+def _texts(answer: Answer) -> list[str]:
+    """An engine's error stands below ``exception``; what WAHA itself says, in ``message`` or ``error``."""
+    body = answer.body if isinstance(answer.body, dict) else {}
+    exception = body.get("exception")
+    inner = [exception.get("message"), exception.get("details")] if isinstance(exception, dict) else [exception]
+    return texts_in(*inner, body.get("message"), body.get("error"))
+
+
+def _not_understood(answer: Answer) -> Transient:
+    said = first_of(_texts(answer), answer.sample)
+    return Transient(f"the gateway answered {answer.status}, which is not understood: {said}", nothing_sent=True)

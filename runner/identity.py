@@ -1,0 +1,17 @@
+"""The ids of people in WhatsApp: lid and phone number, in one spelling."""
+
+from __future__ import annotations
+
+import re
+
+LID, PN = "@lid", "@s.whatsapp.net"
+
+_PERSON = re.compile(r"([0-9]{1,32})(?:[.:_][0-9]{1,5})*@(lid|s\.whatsapp\.net|c\.us)")
+
+
+def person_id(text: str) -> str | None:
+    """``digits@lid`` or ``digits@s.whatsapp.net``, no device suffix; ``@c.us`` put right; None if it is neither."""
+    found = _PERSON.fullmatch(text.strip())
+    if found is None:
+        return None
+    return found[1] + (LID if found[2] == "lid" else PN)
