@@ -15,7 +15,8 @@ gateway, gateways/  the way to a group
 workflow            ``@workflow``, ``JobConfig``: what a type of job is
 ledger, source      what a run writes, each time naming its epoch; where its batches come from
 batch, context      ``Batch`` and ``JobContext``: what a workflow works with
-groups/             members, activity, whitelist, removal queue, history; imports of exports and lists
+webhook, webhooks/  what a gateway tells by itself, in one form whichever it was
+groups/             members, activity, whitelist, removal queue, history; what imports and webhooks bring
 workflows/          the types that come with the runner
 child, preload      what happens inside a job's process, and what the fork server loads once for all (``warm``)
 process, standby    the server's end of a job's process; processes started ahead, each used once

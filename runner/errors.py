@@ -9,12 +9,15 @@ RunnerError
 │   ├── NotForThatState      the job cannot be paused, resumed or retried as it stands
 │   ├── RetriedAlready       another job has gone on where this one stopped
 │   ├── LockBusy             another live job holds the lock, and the caller would not wait
-│   └── UnmatchedAuthors     an import left authors that could not be matched to members
+│   ├── UnmatchedAuthors     an import left authors that could not be matched to members
+│   └── ListRefused          the gateway's list of a group is not taken: it cannot be true, or is of no such group
 ├── KeyReused                an idempotency key came back with another body    (422)
 ├── TooManyJobs              the limit of waiting jobs is reached              (429)
+├── GatewayRefused           the gateway does not take our key, or our request (502)
 ├── Unavailable                                                               (503)
 │   ├── StoreUnavailable     the database does not answer
 │   │   └── LeaseOver        the server has not renewed this run's lease: it starts nothing until it does
+│   ├── GatewayUnavailable   the gateway does not answer, or is not connected
 │   ├── Draining             the server is going down
 │   └── StoppingUnrecorded   the process is being stopped, but the store could not record it
 └── RunSuperseded            this run is no longer the one that may write (inside a job's process only)
@@ -113,6 +116,18 @@ class UnmatchedAuthors(Conflict):
         self.count = count
 
 
+class ListRefused(Conflict):
+    """``why``: a whole sentence or more."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+
+
+class GatewayRefused(RunnerError):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The gateway refused: {why}")
+
+
 class KeyReused(RunnerError):
     def __init__(self) -> None:
         super().__init__("Idempotency-Key was used before with another body")
@@ -137,6 +152,13 @@ class StoreUnavailable(Unavailable):
 class LeaseOver(StoreUnavailable):
     def __init__(self) -> None:
         super().__init__("the run's lease was not renewed")
+
+
+class GatewayUnavailable(Unavailable):
+    def __init__(self, why: str, retry_after: float | None = None) -> None:
+        super().__init__(f"The gateway cannot be asked now: {why}")
+        if retry_after is not None:
+            self.retry_after = max(1, int(retry_after))
 
 
 class Draining(Unavailable):

@@ -8,13 +8,15 @@ from typing import Any, Literal, Self
 
 import platformdirs
 import psutil
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIN_DELAY_MS = 10_000
 MAX_DELAY_MS = 86_400_000
 CALL_SECONDS = 75.0
 """A call to a gateway at a distance: longer than the 60 s for which the gateway itself waits for an answer."""
+MIN_SECRET_LENGTH = 32
+"""Of what a webhook proves itself by: nobody guesses it, and a shorter key is none for HS256."""
 _MB = 1_000_000
 _MEMORY_PER_JOB = 20 * _MB
 
@@ -52,6 +54,11 @@ class Settings(BaseSettings):
     job_ttl_seconds: int = Field(3600, ge=1)
     retention_days: int = Field(30, ge=0)
     observation_slack_hours: float = Field(24, ge=0)
+    webhook_secret: SecretStr = SecretStr("")
+    waha_hmac_key: SecretStr = SecretStr("")
+    webhook_silence_hours: float = Field(12, gt=0, le=24 * 31)
+    webhook_reconnect_minutes: float = Field(10, ge=0, le=24 * 60)
+    webhook_memory_days: int = Field(14, ge=1, le=366)
     workflows: str = ""
     allowed_hosts: str = ""
 
@@ -61,6 +68,13 @@ class Settings(BaseSettings):
     waha_url: str = Field("", validation_alias="WAHA_URL")
     waha_api_key: SecretStr = Field(SecretStr(""), validation_alias="WAHA_API_KEY")
     waha_session: str = Field("default", validation_alias="WAHA_SESSION")
+
+    @field_validator("webhook_secret", "waha_hmac_key")
+    @classmethod
+    def _long_enough(cls, secret: SecretStr) -> SecretStr:
+        if 0 < len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
+            raise ValueError(f"must have at least {MIN_SECRET_LENGTH} characters; openssl rand -hex 32 makes one")
+        return secret
 
     @model_validator(mode="after")
     def _choose_gateway(self) -> Self:
@@ -97,7 +111,7 @@ class Settings(BaseSettings):
 
     def for_job(self) -> dict[str, Any]:
         """What a job's process needs, secrets in the clear: for its private pipe only, never for a log or a file."""
-        dumped = self.model_dump(mode="json")
+        dumped = self.model_dump(mode="json", exclude={"webhook_secret", "waha_hmac_key"})  # no job takes webhooks in
         secrets = {"evolution_api_key", "waha_api_key"}
         return dumped | {name: getattr(self, name).get_secret_value() for name in secrets}
 

@@ -14,9 +14,11 @@ from typing import Any, NoReturn
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
+from waitress.channel import HTTPChannel
 from waitress.server import create_server
 
 from runner.errors import RunnerError
+from runner.groups.watchman import Watchman
 from runner.manager import JobManager
 from runner.settings import Settings
 from runner.stores.migrate import migrate
@@ -24,6 +26,7 @@ from web.app import create_app
 from web.banner import banner
 from web.configuration import WrongConfiguration, read_server_settings
 from web.draining import BROKEN, Draining
+from web.intake import BODY_BYTES, parser_for
 from web.lock import AlreadyRunning, ServerLock
 from web.logs import UnknownLevel, set_up_logs
 from web.visible import visible
@@ -31,8 +34,6 @@ from web.visible import visible
 log = logging.getLogger(__name__)
 
 WRONG_CONFIGURATION = 78
-BODY_BYTES = 131_072
-"""What waitress takes: twice what the application does, so that a body a little too large gets a proper answer."""
 
 
 def main(arguments: list[str]) -> int:
@@ -79,6 +80,7 @@ def prepare(settings: Settings, demo: bool) -> JobManager:
 def listen(manager: JobManager) -> Any:
     """Binds the port, before anything runs that would have to be stopped again. Raises WrongConfiguration."""
     settings = manager.settings
+    HTTPChannel.parser_class = parser_for(settings)
     try:
         return create_server(
             create_app(manager),
@@ -113,11 +115,14 @@ def serve(manager: JobManager, server: Any, *, demo: bool) -> int:
     """Answers until it is told to stop; returns the exit code."""
     draining = Draining(manager)
     draining.listen()
+    watchman = Watchman(manager.settings, manager.store, manager.clock)
+    watchman.start()
     print(banner(manager.settings, server.effective_port, demo=demo), flush=True)
     try:
         server.run()
     except SystemExit:
         log.debug("Left before the first request")
+    watchman.stop()
     manager.close()
     draining.over()
     log.info("Stopped")

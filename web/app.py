@@ -8,12 +8,14 @@ from runner.manager import JobManager
 from web.errors import add_error_answers
 from web.groups import GroupEntry, GroupList, RemovalHistory
 from web.health import Liveness, Readiness
+from web.ingests import GroupIngest
 from web.jobs import JobEntry, JobList, JobStart, JobState
 from web.lists import Whitelist
 from web.members import MemberList, MemberRole
 from web.middleware import all_middleware
 from web.queue import RemovalQueue, RemovalQueuePopulation, RemovalQueueRun, RemovalQueueSync
 from web.steering import JobCancel, JobPause, JobResume, JobRetry
+from web.webhooks import add_webhooks
 
 QUEUE_DEFAULTS = {"batchSize": 5, "dryRun": True}
 
@@ -33,6 +35,7 @@ def create_app(manager: JobManager) -> falcon.App[falcon.Request, falcon.Respons
     app.add_route("/admin/jobs/{job_id}", JobEntry(manager))
 
     app.add_route("/admin/groups", GroupList(manager))
+    app.add_route("/admin/groups/ingest", GroupIngest(manager))
     app.add_route("/admin/groups/{group_id}", GroupEntry(manager))
     app.add_route("/admin/members", MemberList(manager))
     app.add_route("/admin/members/role", MemberRole(manager))
@@ -46,6 +49,8 @@ def create_app(manager: JobManager) -> falcon.App[falcon.Request, falcon.Respons
     app.add_route("/admin/removalQueue/hardcode-populate", RemovalQueuePopulation(manager))
     app.add_route("/admin/removalQueue/run", queue_run)
     app.add_route("/admin/removalQueue/runWorkflow", workflow_run)
+
+    add_webhooks(app, manager)
 
     app.add_route("/livez", Liveness())
     app.add_route("/readyz", Readiness(manager))
