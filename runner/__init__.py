@@ -8,6 +8,7 @@ clock, errors       time as an argument; every fact that can go wrong, as a clas
 settings            what is configured, and where it came from
 crashpoint          named places where a test may let a process die
 job                 ``Job``, its status, progress and cancellation, and which status may follow which
+token               who may call from outside, and what they may do
 store, stores/      where everything is kept: one transaction can span jobs, batches and groups
 abort, watch        ``AbortFlag``: what carries a cancel into a process; ending when the server ends
 tree, stop          the process tree of one job; the ladder from flag to proof, a step function of time

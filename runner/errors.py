@@ -2,14 +2,15 @@
 
 RunnerError
 ├── InvalidFields            a request's fields are missing or wrong          (400)
-├── NotFound                 JobNotFound, GroupNotFound, MemberNotFound       (404)
+├── NotFound                 JobNotFound, GroupNotFound, MemberNotFound, TokenNotFound   (404)
 ├── Conflict                                                                  (409)
 │   ├── JobFinished          the job has ended (and was not cancelled)
 │   ├── JobLive              the job has not ended yet
 │   ├── NotForThatState      the job cannot be paused, resumed or retried as it stands
 │   ├── RetriedAlready       another job has gone on where this one stopped
 │   ├── LockBusy             another live job holds the lock, and the caller would not wait
-│   └── UnmatchedAuthors     an import left authors that could not be matched to members
+│   ├── UnmatchedAuthors     an import left authors that could not be matched to members
+│   └── TokenNameTaken       a token of that name is not revoked yet
 ├── KeyReused                an idempotency key came back with another body    (422)
 ├── TooManyJobs              the limit of waiting jobs is reached              (429)
 ├── Unavailable                                                               (503)
@@ -71,6 +72,13 @@ class MemberNotFound(NotFound):
         super().__init__("Member not found in this group")
 
 
+class TokenNotFound(NotFound):
+    """Does not repeat what was given: it might be a token, pasted in the place of its name."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no token of that name or id that could be revoked; 'runner token list' shows them")
+
+
 class Conflict(RunnerError):
     """The thing exists, but is not in a state for this."""
 
@@ -111,6 +119,11 @@ class UnmatchedAuthors(Conflict):
             "match them with 'runner import chat --match-names', or start with \"ignoreUnmatched\": true"
         )
         self.count = count
+
+
+class TokenNameTaken(Conflict):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a token named {name} already: take another name, or revoke that one first")
 
 
 class KeyReused(RunnerError):

@@ -24,7 +24,7 @@ FUNCTION_LINES = 40
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("runner",),  # the map of the house; imports nothing
     ("runner.clock", "runner.errors", "runner.settings", "runner.crashpoint"),
-    ("runner.job",),
+    ("runner.job", "runner.token"),
     (
         "runner.abort",
         "runner.store",

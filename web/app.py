@@ -5,7 +5,9 @@ from __future__ import annotations
 import falcon
 
 from runner.manager import JobManager
+from web.access import GuardedRouter
 from web.errors import add_error_answers
+from web.gate import Gate
 from web.groups import GroupEntry, GroupList, RemovalHistory
 from web.health import Liveness, Readiness
 from web.jobs import JobEntry, JobList, JobStart, JobState
@@ -19,8 +21,13 @@ QUEUE_DEFAULTS = {"batchSize": 5, "dryRun": True}
 
 
 def create_app(manager: JobManager) -> falcon.App[falcon.Request, falcon.Response]:
-    """The application over a manager that has been started. Knows nothing that the manager does not."""
-    app = falcon.App(middleware=all_middleware(manager.settings))
+    """The application over a manager that has been started. Knows nothing that the manager does not.
+
+    Each route has its roles in ``web/access.py``. Raises RouteWithoutRole.
+    """
+    router = GuardedRouter()
+    gate = Gate(manager.store, manager.clock, router)
+    app = falcon.App(middleware=[*all_middleware(manager.settings), gate], router=router)
     add_error_answers(app)
 
     app.add_route("/admin/jobs/start", JobStart(manager))

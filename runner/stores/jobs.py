@@ -31,6 +31,7 @@ from runner.job import (
     Job,
     JobStatus,
     JsonDict,
+    Pause,
     Phase,
     ProcessIdentity,
     Progress,
@@ -250,6 +251,7 @@ def _job(row: Row[Any]) -> Job:
         progress=Progress.from_json(row.progress),
         result=row.result or {},
         cancellation=_cancellation(row),
+        pause=_pause(row),
         **{name: getattr(row, name) for name in _SAME_NAME},
     )
 
@@ -277,3 +279,9 @@ def _cancellation(row: Row[Any]) -> Cancellation | None:
         containment=row.containment,
         survivors=tuple(row.survivors or ()),
     )
+
+
+def _pause(row: Row[Any]) -> Pause | None:
+    if row.pause_requested_at is None:
+        return None
+    return Pause(row.pause_requested_at, row.pause_requested_by, row.resumed_at, row.resumed_by)
