@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     observation_slack_hours: float = Field(24, ge=0)
     workflows: str = ""
     allowed_hosts: str = ""
+    token: SecretStr = SecretStr("")
+    """The client's: what the verbs of the command line send. The server and its jobs have no use for it."""
 
     evolution_api_url: str = Field("", validation_alias="EVOLUTION_API_URL")
     evolution_api_key: SecretStr = Field(SecretStr(""), validation_alias="EVOLUTION_API_KEY")
@@ -70,7 +72,7 @@ class Settings(BaseSettings):
 
     def for_job(self) -> dict[str, Any]:
         """What a job's process needs, secrets in the clear: for its private pipe only, never for a log or a file."""
-        dumped = self.model_dump(mode="json")
+        dumped = self.model_dump(mode="json", exclude={"token"})
         secrets = {"evolution_api_key", "waha_api_key"}
         return dumped | {name: getattr(self, name).get_secret_value() for name in secrets}
 

@@ -20,9 +20,10 @@ from runner.errors import RunnerError
 from runner.manager import JobManager
 from runner.settings import Settings
 from runner.stores.migrate import migrate
+from runner.stores.tokens import TokenRows
 from web.app import create_app
 from web.banner import banner
-from web.configuration import WrongConfiguration, read_server_settings
+from web.configuration import WrongConfiguration, check_reach, read_server_settings
 from web.draining import BROKEN, Draining
 from web.lock import AlreadyRunning, ServerLock
 from web.logs import UnknownLevel, set_up_logs
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> int:
     try:
         set_up_logs()
         settings = read_server_settings()
+        os.environ.pop("RUNNER_TOKEN", None)  # jobs inherit the environment, and none speaks for who started the server
         lock = ServerLock(settings)
         lock.take()
         manager = prepare(settings, demo)
@@ -60,6 +62,7 @@ def prepare(settings: Settings, demo: bool) -> JobManager:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         migrate(settings.url)
         manager = JobManager(settings)
+        check_reach(settings, manager.store)
         if demo:
             from runner.demo.seed import seed_demo
 
@@ -113,7 +116,7 @@ def serve(manager: JobManager, server: Any, *, demo: bool) -> int:
     """Answers until it is told to stop; returns the exit code."""
     draining = Draining(manager)
     draining.listen()
-    print(banner(manager.settings, server.effective_port, demo=demo), flush=True)
+    print(banner(manager.settings, server.effective_port, demo=demo, tokens=_any_tokens(manager)), flush=True)
     try:
         server.run()
     except SystemExit:
@@ -124,6 +127,11 @@ def serve(manager: JobManager, server: Any, *, demo: bool) -> int:
     if draining.code == BROKEN:
         _leave_at_once(BROKEN)
     return draining.code
+
+
+def _any_tokens(manager: JobManager) -> bool:
+    with manager.store.read() as tx:
+        return TokenRows(tx).any_made()
 
 
 def _leave_at_once(code: int) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 import falcon
@@ -12,6 +11,7 @@ from runner.store import Store
 from runner.stores.tokens import KnownTokens
 from runner.token import ANONYMOUS, Role, Token, is_token
 from web.access import GuardedRouter, Untokened
+from web.configuration import is_loopback
 from web.guesses import Guesses
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="cancellable-jobs"'}
@@ -69,16 +69,6 @@ def caller_of(req: falcon.Request) -> str:
     """Who is written down for what this request does: the name of its token, or ``anonymous``."""
     name: str = req.context.caller
     return name
-
-
-def is_loopback(address: str) -> bool:
-    """Whether nobody but this machine is there; False for what is no address."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_loopback
 
 
 def _text_of(header: str | None) -> str | None:
