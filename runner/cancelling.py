@@ -61,7 +61,7 @@ class Canceller:
             with self._brief.write() as tx:
                 accepted = CancelRows(tx).request(job_id, by, reason, stop_ms)
                 if force and not accepted:
-                    CancelRows(tx).force(job_id, stop_ms)
+                    CancelRows(tx).force(job_id, by, stop_ms)
                 job = accepted or JobRows(tx).get(job_id)
                 crashpoint("before_cancel_commit")
             crashpoint("after_cancel_commit")

@@ -12,7 +12,6 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from waitress.server import create_server
 
@@ -23,7 +22,7 @@ from runner.stores.migrate import migrate
 from runner.stores.tokens import TokenRows
 from web.app import create_app
 from web.banner import banner
-from web.configuration import WrongConfiguration, check_reach, read_server_settings
+from web.configuration import WrongConfiguration, check_reach, read_server_settings, unusable_database
 from web.draining import BROKEN, Draining
 from web.lock import AlreadyRunning, ServerLock
 from web.logs import UnknownLevel, set_up_logs
@@ -70,12 +69,7 @@ def prepare(settings: Settings, demo: bool) -> JobManager:
     except (RunnerError, OSError) as error:
         raise WrongConfiguration(str(error)) from error
     except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-        shown = make_url(settings.url).render_as_string()
-        raise WrongConfiguration(
-            f"The database {shown} cannot be used: {cause}. It was left as it is; put a backup in its place, "
-            "or name another with RUNNER_DATABASE_URL"
-        ) from error
+        raise unusable_database(settings, error) from error
     return manager
 
 

@@ -54,6 +54,17 @@ def check_reach(settings: Settings, store: Store) -> None:
         )
 
 
+def unusable_database(settings: Settings, error: Exception) -> WrongConfiguration:
+    """What SQLAlchemy could not do with it, in a sentence: it may be no database at all."""
+    from sqlalchemy.engine import make_url
+
+    cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+    return WrongConfiguration(
+        f"The database {make_url(settings.url).render_as_string()} cannot be used: {cause}. It was left as it is; "
+        "put a backup in its place, or name another with RUNNER_DATABASE_URL"
+    )
+
+
 def is_loopback(host: str) -> bool:
     """Whether nobody but this machine is there; False for names that may be anywhere, and for nonsense."""
     try:
