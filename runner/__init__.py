@@ -9,6 +9,7 @@ settings            what is configured, and where it came from
 identity            the ids of people in the messenger, in one spelling
 crashpoint          named places where a test may let a process die
 job                 ``Job``, its status, progress and cancellation, and which status may follow which
+token               who may call from outside, and what they may do
 store, stores/      where everything is kept: one transaction can span jobs, batches and groups
 abort, watch        ``AbortFlag``: what carries a cancel into a process; ending when the server ends
 tree, stop          the process tree of one job; the ladder from flag to proof, a step function of time
@@ -16,7 +17,8 @@ gateway, gateways/  the way to a group
 workflow            ``@workflow``, ``JobConfig``: what a type of job is
 ledger, source      what a run writes, each time naming its epoch; where its batches come from
 batch, context      ``Batch`` and ``JobContext``: what a workflow works with
-groups/             members, activity, whitelist, removal queue, history; imports of exports and lists
+webhook, webhooks/  what a gateway tells by itself, in one form whichever it was
+groups/             members, activity, whitelist, removal queue, history; what imports and webhooks bring
 workflows/          the types that come with the runner
 child, preload      what happens inside a job's process, and what the fork server loads once for all (``warm``)
 process, standby    the server's end of a job's process; processes started ahead, each used once

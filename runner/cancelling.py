@@ -61,7 +61,7 @@ class Canceller:
             with self._brief.write() as tx:
                 accepted = CancelRows(tx).request(job_id, by, reason, stop_ms)
                 if force and not accepted:
-                    CancelRows(tx).force(job_id, stop_ms)
+                    CancelRows(tx).force(job_id, by, stop_ms)
                 job = accepted or JobRows(tx).get(job_id)
                 crashpoint("before_cancel_commit")
             crashpoint("after_cancel_commit")
@@ -115,7 +115,7 @@ class Canceller:
         if CancelRows(tx).request(cancel.job_id, cancel.by, cancel.reason, cancel.stop_ms):
             log.warning("A cancel of %s is recorded late", cancel.job_id)
         elif cancel.force:
-            CancelRows(tx).force(cancel.job_id, cancel.stop_ms)
+            CancelRows(tx).force(cancel.job_id, cancel.by, cancel.stop_ms)
 
 
 def _is_done(job: Job, force: bool) -> bool:

@@ -2,19 +2,23 @@
 
 RunnerError
 ├── InvalidFields            a request's fields are missing or wrong          (400)
-├── NotFound                 JobNotFound, GroupNotFound, MemberNotFound       (404)
+├── NotFound                 JobNotFound, GroupNotFound, MemberNotFound, TokenNotFound   (404)
 ├── Conflict                                                                  (409)
 │   ├── JobFinished          the job has ended (and was not cancelled)
 │   ├── JobLive              the job has not ended yet
 │   ├── NotForThatState      the job cannot be paused, resumed or retried as it stands
 │   ├── RetriedAlready       another job has gone on where this one stopped
 │   ├── LockBusy             another live job holds the lock, and the caller would not wait
-│   └── UnmatchedAuthors     an import left authors that could not be matched to members
+│   ├── UnmatchedAuthors     an import left authors that could not be matched to members
+│   ├── ListRefused          the gateway's list of a group is not taken: it cannot be true, or is of no such group
+│   └── TokenNameTaken       a token of that name is not revoked yet
 ├── KeyReused                an idempotency key came back with another body    (422)
 ├── TooManyJobs              the limit of waiting jobs is reached              (429)
+├── GatewayRefused           the gateway does not take our key, or our request (502)
 ├── Unavailable                                                               (503)
 │   ├── StoreUnavailable     the database does not answer
 │   │   └── LeaseOver        the server has not renewed this run's lease: it starts nothing until it does
+│   ├── GatewayUnavailable   the gateway does not answer, or is not connected
 │   ├── Draining             the server is going down
 │   └── StoppingUnrecorded   the process is being stopped, but the store could not record it
 └── RunSuperseded            this run is no longer the one that may write (inside a job's process only)
@@ -71,6 +75,13 @@ class MemberNotFound(NotFound):
         super().__init__("Member not found in this group")
 
 
+class TokenNotFound(NotFound):
+    """Does not repeat what was given: it might be a token, pasted in the place of its name."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no token of that name or id that could be revoked; 'runner token list' shows them")
+
+
 class Conflict(RunnerError):
     """The thing exists, but is not in a state for this."""
 
@@ -113,6 +124,23 @@ class UnmatchedAuthors(Conflict):
         self.count = count
 
 
+class ListRefused(Conflict):
+    """``why``: a whole sentence or more."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+
+
+class TokenNameTaken(Conflict):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a token named {name} already: take another name, or revoke that one first")
+
+
+class GatewayRefused(RunnerError):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The gateway refused: {why}")
+
+
 class KeyReused(RunnerError):
     def __init__(self) -> None:
         super().__init__("Idempotency-Key was used before with another body")
@@ -137,6 +165,13 @@ class StoreUnavailable(Unavailable):
 class LeaseOver(StoreUnavailable):
     def __init__(self) -> None:
         super().__init__("the run's lease was not renewed")
+
+
+class GatewayUnavailable(Unavailable):
+    def __init__(self, why: str, retry_after: float | None = None) -> None:
+        super().__init__(f"The gateway cannot be asked now: {why}")
+        if retry_after is not None:
+            self.retry_after = max(1, int(retry_after))
 
 
 class Draining(Unavailable):

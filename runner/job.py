@@ -128,6 +128,16 @@ class Cancellation:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """The last pause that was asked for, and who let the job go on; None while nobody has."""
+
+    requested_at: int
+    requested_by: str
+    resumed_at: int | None = None
+    resumed_by: str | None = None
+
+
+@dataclass(frozen=True)
 class Job:
     """A job as the store holds it. ``epoch`` counts claims; ``attempt`` counts starts that were acknowledged.
 
@@ -168,6 +178,7 @@ class Job:
     position: Any = None
     error: str | None = None
     cancellation: Cancellation | None = None
+    pause: Pause | None = None
     waiting: JsonDict | None = None
     waiting_for: str | None = None
     archived_at: int | None = None

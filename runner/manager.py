@@ -25,6 +25,7 @@ from runner.settings import Settings
 from runner.starting import StartRequest, known_start, write_retry, write_start
 from runner.store import Store
 from runner.stores.batches import BatchRows
+from runner.stores.events import add_event
 from runner.stores.jobs import JobFilter, JobRows
 from runner.stores.keys import KeyRows
 from runner.stores.runs import RunRows
@@ -183,13 +184,14 @@ class JobManager:
             raise Draining
         return self._dispatcher.admit(partial(write_retry, job_id, by, self.settings))
 
-    def delete(self, job_id: str) -> None:
+    def delete(self, job_id: str, by: str) -> None:
         """Puts a finished job into the archive. Raises JobNotFound, and JobLive while anything of it is under way."""
         with self.store.write() as tx:
             job = JobRows(tx).get(job_id)
             if job.is_live or job.is_claimed:
                 raise JobLive(job.status)
             JobRows(tx).archive(job_id)
+            add_event(tx, job_id, "deleted", {"requestedBy": by})
 
     def readiness(self) -> dict[str, str]:
         """What this node needs to work, each "ok" or what is wrong with it."""

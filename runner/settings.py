@@ -19,6 +19,8 @@ MAX_DELAY_MS = 86_400_000
 CALL_SECONDS = 75.0
 """A call to a gateway at a distance: longer than the 60 s for which the gateway itself waits for an answer."""
 _HOURS = re.compile(r"((?:[01]\d|2[0-3]):[0-5]\d)-((?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII)
+MIN_SECRET_LENGTH = 32
+"""Of what a webhook proves itself by: nobody guesses it, and a shorter key is none for HS256."""
 _MB = 1_000_000
 _MEMORY_PER_JOB = 20 * _MB
 
@@ -73,8 +75,15 @@ class Settings(BaseSettings):
     pace_account_per_day: int = Field(0, ge=0)
     pace_hours: str = ""
     pace_time_zone: str = ""
+    webhook_secret: SecretStr = SecretStr("")
+    waha_hmac_key: SecretStr = SecretStr("")
+    webhook_silence_hours: float = Field(12, gt=0, le=24 * 31)
+    webhook_reconnect_minutes: float = Field(10, ge=0, le=24 * 60)
+    webhook_memory_days: int = Field(14, ge=1, le=366)
     workflows: str = ""
     allowed_hosts: str = ""
+    token: SecretStr = SecretStr("")
+    """The client's: what the verbs of the command line send. The server and its jobs have no use for it."""
 
     evolution_api_url: str = Field("", validation_alias="EVOLUTION_API_URL")
     evolution_api_key: SecretStr = Field(SecretStr(""), validation_alias="EVOLUTION_API_KEY")
@@ -82,6 +91,13 @@ class Settings(BaseSettings):
     waha_url: str = Field("", validation_alias="WAHA_URL")
     waha_api_key: SecretStr = Field(SecretStr(""), validation_alias="WAHA_API_KEY")
     waha_session: str = Field("default", validation_alias="WAHA_SESSION")
+
+    @field_validator("webhook_secret", "waha_hmac_key")
+    @classmethod
+    def _long_enough(cls, secret: SecretStr) -> SecretStr:
+        if 0 < len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
+            raise ValueError(f"must have at least {MIN_SECRET_LENGTH} characters; openssl rand -hex 32 makes one")
+        return secret
 
     @model_validator(mode="after")
     def _choose_gateway(self) -> Self:
@@ -148,7 +164,8 @@ class Settings(BaseSettings):
 
     def for_job(self) -> dict[str, Any]:
         """What a job's process needs, secrets in the clear: for its private pipe only, never for a log or a file."""
-        dumped = self.model_dump(mode="json")
+        not_theirs = {"token", "webhook_secret", "waha_hmac_key"}  # no job calls the server, or takes webhooks in
+        dumped = self.model_dump(mode="json", exclude=not_theirs)
         secrets = {"evolution_api_key", "waha_api_key"}
         return dumped | {name: getattr(self, name).get_secret_value() for name in secrets}
 

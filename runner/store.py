@@ -47,4 +47,10 @@ class Store(Protocol):
     def hasty(self, seconds: float) -> Store:
         """The same store for one who must not wait: it gives up after so many seconds of a locked database."""
 
+    def version(self) -> int | None:
+        """Another number than this thread got before, if anything was committed in between, by whomever.
+
+        None where that cannot be told for less than a query. Raises StoreUnavailable.
+        """
+
     def close(self) -> None: ...

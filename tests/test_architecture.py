@@ -25,7 +25,7 @@ FUNCTION_LINES = 40
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("runner",),  # the map of the house; imports nothing
     ("runner.clock", "runner.errors", "runner.settings", "runner.crashpoint", "runner.identity"),
-    ("runner.job",),
+    ("runner.job", "runner.token"),
     (
         "runner.abort",
         "runner.store",
@@ -43,7 +43,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runner.workflow", "runner.ledger", "runner.source", "runner.backoff", "runner.batch", "runner.context"),
     ("runner.gateways", "runner.gateways.*"),
     ("runner.opening",),
-    ("runner.groups", "runner.groups.*"),
+    ("runner.webhook",),
+    ("runner.groups", "runner.groups.*", "runner.webhooks", "runner.webhooks.*"),
     ("runner.workflows", "runner.workflows.*"),
     (
         "runner.outlets",
@@ -81,7 +82,14 @@ SIDES = {
 }
 
 # The runner is for any work. Only these know which messenger the first users have.
-KNOW_THE_MESSENGER = ("runner.identity", "runner.groups*", "runner.gateways*", "runner.workflows*", "runner.demo*")
+KNOW_THE_MESSENGER = (
+    "runner.identity",
+    "runner.groups*",
+    "runner.gateways*",
+    "runner.webhook*",
+    "runner.workflows*",
+    "runner.demo*",
+)
 MESSENGER_WORDS = ("whatsapp", "@g.us")
 
 WORDS_NOT_USED = frozenset({"task", "handler", "helper", "util", "common", "base", "core", "service"})

@@ -200,7 +200,7 @@ def test_every_marked_block_is_tried() -> None:
     """A mark with a slip in it would be a block that nobody tries."""
     assert len(re.findall(r"^<!-- (tested|answer)", README, re.MULTILINE)) == len(marked_blocks())
     assert {block.kind for block in marked_blocks()} == {"server", "file", "tested", "answer"}
-    assert len(sections()) == 3
+    assert len(sections()) == 4
 
 
 def test_every_program_block_is_marked() -> None:

@@ -12,20 +12,23 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
+from waitress.channel import HTTPChannel
 from waitress.server import create_server
 
 from runner.clock import Clock
 from runner.errors import RunnerError
+from runner.groups.watchman import Watchman
 from runner.manager import JobManager
 from runner.settings import Settings
 from runner.stores.migrate import migrate
+from runner.stores.tokens import TokenRows
 from runner.sweep import sweep
 from web.app import create_app
 from web.banner import banner
-from web.configuration import WrongConfiguration, read_server_settings
+from web.configuration import WrongConfiguration, check_reach, read_server_settings, unusable_database
 from web.draining import BROKEN, Draining
+from web.intake import BODY_BYTES, parser_for
 from web.lock import AlreadyRunning, ServerLock
 from web.logs import UnknownLevel, set_up_logs
 from web.visible import visible
@@ -34,8 +37,6 @@ log = logging.getLogger(__name__)
 _SWEEP_SECONDS = 5.0
 
 WRONG_CONFIGURATION = 78
-BODY_BYTES = 131_072
-"""What waitress takes: twice what the application does, so that a body a little too large gets a proper answer."""
 
 
 def main(arguments: list[str]) -> int:
@@ -46,6 +47,7 @@ def main(arguments: list[str]) -> int:
     try:
         set_up_logs()
         settings = read_server_settings()
+        os.environ.pop("RUNNER_TOKEN", None)  # jobs inherit the environment, and none speaks for who started the server
         lock = ServerLock(settings)
         lock.take()
         manager = prepare(settings, demo)
@@ -65,6 +67,7 @@ def prepare(settings: Settings, demo: bool) -> JobManager:
         sweep([], settings.url, Clock(), _SWEEP_SECONDS)
         migrate(settings.url)
         manager = JobManager(settings)
+        check_reach(settings, manager.store)
         if demo:
             from runner.demo.seed import seed_demo
 
@@ -72,18 +75,14 @@ def prepare(settings: Settings, demo: bool) -> JobManager:
     except (RunnerError, OSError) as error:
         raise WrongConfiguration(str(error)) from error
     except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-        shown = make_url(settings.url).render_as_string()
-        raise WrongConfiguration(
-            f"The database {shown} cannot be used: {cause}. It was left as it is; put a backup in its place, "
-            "or name another with RUNNER_DATABASE_URL"
-        ) from error
+        raise unusable_database(settings, error) from error
     return manager
 
 
 def listen(manager: JobManager) -> Any:
     """Binds the port, before anything runs that would have to be stopped again. Raises WrongConfiguration."""
     settings = manager.settings
+    HTTPChannel.parser_class = parser_for(settings)
     try:
         return create_server(
             create_app(manager),
@@ -118,17 +117,25 @@ def serve(manager: JobManager, server: Any, *, demo: bool) -> int:
     """Answers until it is told to stop; returns the exit code."""
     draining = Draining(manager)
     draining.listen()
-    print(banner(manager.settings, server.effective_port, demo=demo), flush=True)
+    watchman = Watchman(manager.settings, manager.store, manager.clock)
+    watchman.start()
+    print(banner(manager.settings, server.effective_port, demo=demo, tokens=_any_tokens(manager)), flush=True)
     try:
         server.run()
     except SystemExit:
         log.debug("Left before the first request")
+    watchman.stop()
     manager.close()
     draining.over()
     log.info("Stopped")
     if draining.code == BROKEN:
         _leave_at_once(BROKEN)
     return draining.code
+
+
+def _any_tokens(manager: JobManager) -> bool:
+    with manager.store.read() as tx:
+        return TokenRows(tx).any_made()
 
 
 def _leave_at_once(code: int) -> NoReturn:

@@ -5,22 +5,31 @@ from __future__ import annotations
 import falcon
 
 from runner.manager import JobManager
+from web.access import GuardedRouter
 from web.errors import add_error_answers
+from web.gate import Gate
 from web.groups import GroupEntry, GroupList, RemovalHistory
 from web.health import Liveness, Readiness
+from web.ingests import GroupIngest
 from web.jobs import JobEntry, JobList, JobStart, JobState
 from web.lists import Whitelist
 from web.members import MemberList, MemberRole
 from web.middleware import all_middleware
 from web.queue import RemovalQueue, RemovalQueuePopulation, RemovalQueueRun, RemovalQueueSync
 from web.steering import JobCancel, JobPause, JobResume, JobRetry
+from web.webhooks import add_webhooks
 
 QUEUE_DEFAULTS = {"batchSize": 5, "dryRun": True}
 
 
 def create_app(manager: JobManager) -> falcon.App[falcon.Request, falcon.Response]:
-    """The application over a manager that has been started. Knows nothing that the manager does not."""
-    app = falcon.App(middleware=all_middleware(manager.settings))
+    """The application over a manager that has been started. Knows nothing that the manager does not.
+
+    Each route has its roles in ``web/access.py``. Raises RouteWithoutRole.
+    """
+    router = GuardedRouter()
+    gate = Gate(manager.store, manager.clock, router)
+    app = falcon.App(middleware=[*all_middleware(manager.settings), gate], router=router)
     add_error_answers(app)
 
     app.add_route("/admin/jobs/start", JobStart(manager))
@@ -33,6 +42,7 @@ def create_app(manager: JobManager) -> falcon.App[falcon.Request, falcon.Respons
     app.add_route("/admin/jobs/{job_id}", JobEntry(manager))
 
     app.add_route("/admin/groups", GroupList(manager))
+    app.add_route("/admin/groups/ingest", GroupIngest(manager))
     app.add_route("/admin/groups/{group_id}", GroupEntry(manager))
     app.add_route("/admin/members", MemberList(manager))
     app.add_route("/admin/members/role", MemberRole(manager))
@@ -46,6 +56,8 @@ def create_app(manager: JobManager) -> falcon.App[falcon.Request, falcon.Respons
     app.add_route("/admin/removalQueue/hardcode-populate", RemovalQueuePopulation(manager))
     app.add_route("/admin/removalQueue/run", queue_run)
     app.add_route("/admin/removalQueue/runWorkflow", workflow_run)
+
+    add_webhooks(app, manager)
 
     app.add_route("/livez", Liveness())
     app.add_route("/readyz", Readiness(manager))

@@ -19,9 +19,14 @@ DEMO_START = {
     "inactivityWindowMs": 2_592_000_000,
 }
 
+WITH_TOKENS = "with a token, which the lines below take from RUNNER_TOKEN"
+WITHOUT_TOKENS = "open to this machine alone; 'runner token new' makes a token, and then each call needs one"
+FROM_STDIN = ' -H @- <<< "Authorization: Bearer $RUNNER_TOKEN"'
+"""Not as an argument: everybody on a machine can read what programs are started with."""
 
-def banner(settings: Settings, port: int, *, demo: bool) -> str:
-    """For a terminal. Three of its lines work when pasted."""
+
+def banner(settings: Settings, port: int, *, demo: bool, tokens: bool) -> str:
+    """For a terminal. Three of its lines work when pasted. tokens: there are some, so that each call needs one."""
     shown_host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{shown_host}:{port}"
     database = make_url(settings.url).render_as_string(hide_password=True)
@@ -30,10 +35,11 @@ def banner(settings: Settings, port: int, *, demo: bool) -> str:
         f"  home      {visible(str(settings.home))}",
         f"  database  {visible(database)}",
         f"  gateway   {visible(_gateway(settings))}",
+        f"  access    {WITH_TOKENS if tokens else WITHOUT_TOKENS}",
         "  Ctrl-C stops the jobs at their next checkpoint, and then the server",
         "",
         "Try:",
-        *(f"  {command}" for command in _commands(url, demo)),
+        *(f"  {command}{FROM_STDIN if tokens else ''}" for command in _commands(url, demo)),
     ]
     return "\n".join(lines)
 

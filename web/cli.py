@@ -1,4 +1,6 @@
-"""The console script ``runner``: serve, import, gateway, and the client's verbs. It alone loads typer and rich."""
+"""The console script ``runner``: serve, import, gateway, token, and the client's verbs. typer and rich are loaded from
+here alone.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ import web
 from web.gateway import gateway
 from web.imports import imports
 from web.printing import complain
+from web.tokens import tokens
 from web.verbs import add_verbs
 
 WRONG_CONFIGURATION = 78
@@ -27,13 +30,16 @@ app = typer.Typer(
 add_verbs(app)
 app.add_typer(imports, name="import")
 app.add_typer(gateway, name="gateway")
+app.add_typer(tokens, name="token")
 
 
 @app.command(
     epilog="Exit codes: 0 stopped in order · 1 unexpected · 3 jobs forced · 4 second signal · 78 configuration"
 )
 def serve(
-    host: Annotated[str | None, typer.Option(help="RUNNER_HOST; loopback only for now.", show_default=False)] = None,
+    host: Annotated[
+        str | None, typer.Option(help="RUNNER_HOST; beyond loopback only with tokens.", show_default=False)
+    ] = None,
     port: Annotated[int | None, typer.Option(help="RUNNER_PORT, 3000.", show_default=False)] = None,
     home: Annotated[Path | None, typer.Option(help="RUNNER_HOME: where it keeps all.", show_default=False)] = None,
     database_url: Annotated[str | None, typer.Option(help="RUNNER_DATABASE_URL.", show_default=False)] = None,
@@ -68,4 +74,5 @@ def _shadow() -> Path | None:
 
 
 def main() -> None:
+    os.umask(0o077)  # a database may be made here, and what is kept in it is people's data
     app(prog_name="runner")

@@ -28,10 +28,11 @@ class Refused(Exception):
 
 
 class Client:
-    """One server, by its address. Raises NotReachable and Refused."""
+    """One server, by its address. ``token``: sent with every call. Raises NotReachable and Refused."""
 
-    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30, transport=transport, follow_redirects=False)
+    def __init__(self, url: str, token: str = "", transport: httpx.BaseTransport | None = None) -> None:
+        sent = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(base_url=url, headers=sent, timeout=30, transport=transport, follow_redirects=False)
         self._url = url
 
     def start(self, body: Json, key: str | None = None) -> Json:

@@ -14,6 +14,7 @@ import falcon
 from runner.errors import (
     Conflict,
     FieldFault,
+    GatewayRefused,
     InvalidFields,
     KeyReused,
     NotFound,
@@ -31,6 +32,7 @@ STATUSES: dict[type[RunnerError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
     KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    GatewayRefused: HTTPStatus.BAD_GATEWAY,
     TooManyJobs: HTTPStatus.TOO_MANY_REQUESTS,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime, tzinfo
+from collections.abc import Callable
+from datetime import tzinfo
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,17 +12,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from runner.clock import Clock, iso
-from runner.errors import RunnerError
+from runner.clock import iso
 from runner.groups.export import DateOrder, DateOrderOpen, ExportError
-from web.configuration import WrongConfiguration, read_settings
+from web.database import opened_store
+from web.moments import read_moment
 from web.printing import complain, say
 
 if TYPE_CHECKING:  # what needs database code is loaded by the command that runs, not by `runner --help`
     from runner.groups.imports import ChatSummary, MembersSummary
-    from runner.store import Store
 
-REFUSED, QUESTION, WRONG_CONFIGURATION = 1, 2, 78
+QUESTION = 2
 CODES = "Exit codes: 0 taken in · 1 refused, nothing changed · 2 a question is open, or wrong usage · 78 configuration"
 ASK = Path("ask")
 
@@ -48,7 +46,7 @@ def members(
 
     zone = _zone(time_zone)
     since = _moment("--observed-since", observed_since, zone)
-    with _store() as store:
+    with opened_store(ExportError) as store:
         summary = import_members(store, file, group, since, zone=zone)
     _tell_members(summary)
 
@@ -73,7 +71,7 @@ def chat(
     zone = _zone(time_zone)
     made = _moment("--exported-at", exported_at, zone)
     matches = None if match_names == ASK else match_names
-    with _store() as store:
+    with opened_store(ExportError) as store:
         take = partial(import_chat, store, file, group, zone=zone, exported_at=made)
         summary = _take(take, date_order, matches)
         if match_names == ASK and summary.unmatched:
@@ -132,28 +130,6 @@ def _tell_chat(summary: ChatSummary) -> None:
             say(f"  and {len(summary.unmatched) - 20} more")
 
 
-@contextmanager
-def _store() -> Iterator[Store]:
-    """The server's own database; it may be running meanwhile."""
-    from runner.opening import open_store
-    from runner.stores.migrate import migrate
-
-    try:
-        settings = read_settings()
-        migrate(settings.url)
-    except (WrongConfiguration, RunnerError) as error:
-        complain(error)
-        raise typer.Exit(WRONG_CONFIGURATION) from None
-    store = open_store(settings, Clock())
-    try:
-        yield store
-    except (RunnerError, ExportError, OSError) as error:
-        complain(error)
-        raise typer.Exit(REFUSED) from None
-    finally:
-        store.close()
-
-
 def _zone(name: str | None) -> tzinfo | None:
     try:
         return None if name is None else ZoneInfo(name)
@@ -162,11 +138,4 @@ def _zone(name: str | None) -> tzinfo | None:
 
 
 def _moment(option: str, text: str | None, zone: tzinfo | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        said = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter("must be like 2026-01-31 or 2026-01-31T18:00", param_hint=option) from None
-    placed = said if said.tzinfo else said.replace(tzinfo=zone) if zone else said.astimezone()
-    return int(placed.timestamp() * 1000)
+    return None if text is None else read_moment(option, text, zone)

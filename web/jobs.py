@@ -15,6 +15,7 @@ from runner.manager import JobManager
 from runner.stores.jobs import JobFilter
 from runner.workflow import find_workflow, workflow_names
 from web.bodies import read_object
+from web.gate import caller_of
 from web.groups import find_group
 from web.queries import link_next, read_job_cursor, read_limit, read_query, read_status, write_cursor
 from web.schemas import job_on_wire
@@ -89,7 +90,7 @@ class JobEntry:
     def on_delete(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """204: a finished job has gone to the archive."""
         read_query(req, ())
-        self._manager.delete(checked_id(job_id))
+        self._manager.delete(checked_id(job_id), caller_of(req))
         resp.status = falcon.HTTP_204
 
 

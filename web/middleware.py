@@ -14,6 +14,7 @@ import falcon
 
 from runner.settings import Settings
 from web.visible import visible
+from web.webhooks import is_webhook
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,10 @@ class AnswerHeaders:
 
 
 class HostCheck:
-    """Only names that are ours: a page that has its own name point at this machine gets nothing (421)."""
+    """Only names that are ours: a page that has its own name point at this machine gets nothing (421).
+
+    A webhook has a secret that no page knows, and comes by whatever name its gateway has for this machine.
+    """
 
     def __init__(self, settings: Settings) -> None:
         own = [settings.host, *settings.allowed_hosts.split(",")]
@@ -66,7 +70,7 @@ class HostCheck:
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         name, _ = split_host(req.get_header("Host") or "")
-        if name not in self._names:
+        if name not in self._names and not is_webhook(req.method, req.path):
             raise falcon.HTTPError(
                 HTTPStatus.MISDIRECTED_REQUEST,
                 description="This server does not answer to that Host; RUNNER_ALLOWED_HOSTS may name more",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.clock import iso
-from runner.job import Cancellation, Job, JsonDict, StopReason
+from runner.job import Cancellation, Job, JsonDict, Pause, StopReason
 
 _ETA_STEPS = ((60, 1), (600, 5), (3600, 30))
 """(below so many seconds, say it to so many): an estimate is not exact, and need not change with each second."""
@@ -31,7 +31,9 @@ def job_on_wire(job: Job, result: JsonDict | None, now_ms: int, *, whole: bool =
         startedAt=_time(job.started_at),
         completedAt=_time(job.completed_at),
         attempt=job.attempt,
+        createdBy=job.created_by,
         cancellation=_cancellation(job.cancellation),
+        pause=_pause(job.pause),
         waitingFor=job.waiting_for,
         waiting=_waiting(job.waiting),
         pausing=job.is_pausing or None,
@@ -80,6 +82,17 @@ def _cancellation(cancellation: Cancellation | None) -> JsonDict | None:
         signals=[_with_times(signal, "at") for signal in cancellation.signals],
         containment=cancellation.containment,
         survivors=[dict(survivor) for survivor in cancellation.survivors] or None,
+    )
+
+
+def _pause(pause: Pause | None) -> JsonDict | None:
+    if pause is None:
+        return None
+    return _present(
+        requestedAt=iso(pause.requested_at),
+        requestedBy=pause.requested_by,
+        resumedAt=_time(pause.resumed_at),
+        resumedBy=pause.resumed_by,
     )
 
 

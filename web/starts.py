@@ -17,9 +17,9 @@ from runner.settings import Settings
 from runner.starting import StartRequest
 from runner.workflow import JobConfig, Workflow, find_workflow, workflow_names
 from web.faults import Model, in_order, unknown_field, validated, wire_names
+from web.gate import caller_of
 from web.visible import visible
 
-ANONYMOUS = "anonymous"
 IF_BUSY = ("wait", "reject")
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -56,7 +56,8 @@ def start_job(manager: JobManager, req: falcon.Request, resp: falcon.Response, b
     """
     key = read_key(req)
     hashed = body_hash(body)
-    job_id = manager.find_started(ANONYMOUS, key, hashed) if key else None
+    caller = caller_of(req)
+    job_id = manager.find_started(caller, key, hashed) if key else None
     if job_id is None:
         start = read_start(body, manager.settings)
         keyed = (key, hashed) if key else None
@@ -65,7 +66,7 @@ def start_job(manager: JobManager, req: falcon.Request, resp: falcon.Response, b
                 start.workflow,
                 start.config,
                 start.options,
-                ANONYMOUS,
+                caller,
                 start.reject_if_busy,
                 timeout_ms=start.limits.timeout_ms or None,
                 max_memory_mb=start.limits.max_memory_mb or None,

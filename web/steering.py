@@ -11,9 +11,10 @@ from runner.job import Job, JsonDict
 from runner.manager import CancelPreview, JobManager
 from web.bodies import read_optional_object
 from web.faults import RequestBody, validated
+from web.gate import caller_of
 from web.jobs import checked_id
 from web.queries import read_flag, read_query
-from web.starts import ANONYMOUS, accepted
+from web.starts import accepted
 
 CANCEL_FLAGS = ("force", "dryRun")
 
@@ -40,7 +41,7 @@ class JobCancel:
         if dry_run:
             resp.media = _preview(self._manager.preview_cancel(checked_id(job_id), force=force))
         else:
-            job = self._manager.cancel(checked_id(job_id), ANONYMOUS, wanted.reason, force=force)
+            job = self._manager.cancel(checked_id(job_id), caller_of(req), wanted.reason, force=force)
             resp.media = _done(job, "cancelled")
 
 
@@ -51,7 +52,7 @@ class JobPause:
     def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """``status`` stays running until the process has ended at its next checkpoint; then it is paused."""
         _read_nothing(req)
-        resp.media = _done(self._manager.pause(checked_id(job_id), ANONYMOUS), "paused")
+        resp.media = _done(self._manager.pause(checked_id(job_id), caller_of(req)), "paused")
 
 
 class JobResume:
@@ -60,7 +61,7 @@ class JobResume:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         _read_nothing(req)
-        resp.media = _done(self._manager.resume(checked_id(job_id), ANONYMOUS), "resumed")
+        resp.media = _done(self._manager.resume(checked_id(job_id), caller_of(req)), "resumed")
 
 
 class JobRetry:
@@ -71,7 +72,7 @@ class JobRetry:
         """202: a new job goes on where this one stopped."""
         _read_nothing(req)
         retried = checked_id(job_id)
-        new_id = self._manager.retry(retried, ANONYMOUS)
+        new_id = self._manager.retry(retried, caller_of(req))
         accepted(resp, new_id)
         goes_on_with = self._goes_on_with(new_id) or retried
         resp.media = {

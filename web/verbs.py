@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
+import httpx
 import typer
 
+from runner.settings import Settings
+from runner.token import PREFIX, is_token
 from web.client import Client, NotReachable, Refused
 from web.configuration import WrongConfiguration, read_settings
 from web.printing import Bar, complain, print_job, print_jobs, print_json, print_preview, say
@@ -156,10 +159,13 @@ def wait(
 
 @contextmanager
 def _client(url: str | None) -> Iterator[Client]:
+    settings = _settings()
     try:
-        yield Client(url or _default_url())
+        yield Client(url or _default_url(settings), _token(settings))
     except Refused as error:
         complain(error)
+        if error.status == httpx.codes.UNAUTHORIZED:
+            complain("The verbs send the token that RUNNER_TOKEN names, in the environment or in .env")
         for fault in error.faults[1:]:
             complain(fault.get("message"))
         raise typer.Exit(REFUSED) from None
@@ -168,12 +174,24 @@ def _client(url: str | None) -> Iterator[Client]:
         raise typer.Exit(UNREACHABLE) from None
 
 
-def _default_url() -> str:
+def _settings() -> Settings:
     try:
-        settings = read_settings()
+        return read_settings()
     except WrongConfiguration as error:
         complain(error)
         raise typer.Exit(USAGE) from None
+
+
+def _token(settings: Settings) -> str:
+    """Never from a flag: everybody on the machine can read what programs were started with."""
+    text = settings.token.get_secret_value().strip()
+    if text and not is_token(text):
+        complain(f"RUNNER_TOKEN is no token: one begins with {PREFIX}, and 64 hexadecimal digits follow")
+        raise typer.Exit(USAGE)
+    return text
+
+
+def _default_url(settings: Settings) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"http://{host}:{settings.port}"
 

@@ -95,19 +95,23 @@ class ActivityRows:
     def watched_since(self, group: Group, now: int, slack_ms: int) -> Watch | None:
         """The observation without a gap that reaches to within ``slack_ms`` of ``now``; None if there is none.
 
-        What was observed may touch or overlap; a gap of a millisecond breaks it. Nothing counts beyond ``now``.
+        What was observed may touch or overlap; a gap of a millisecond breaks it. Nothing counts beyond ``now``. The
+        slack is for what goes on, and for files, which are always of yesterday: of a gateway's events that have
+        stopped it is known that nobody listened since.
         """
         rows = observations.c
-        query = select(rows.from_ms, rows.to_ms).where(rows.group_id == group.id, rows.from_ms <= now)
+        query = select(rows.from_ms, rows.to_ms, rows.live).where(rows.group_id == group.id, rows.from_ms <= now)
         watch: Watch | None = None
-        for from_ms, to_ms in self._run(query.order_by(rows.to_ms.desc(), rows.from_ms)):
+        reaches = now - slack_ms - 1
+        for from_ms, to_ms, live in self._run(query.order_by(rows.to_ms.desc(), rows.from_ms)):
             if watch is None:
                 watch = Watch(from_ms, min(to_ms, now))
             elif to_ms >= watch.since:
                 watch = Watch(min(from_ms, watch.since), watch.until)
             else:
                 break
-        return watch if watch and watch.until >= now - slack_ms else None
+            reaches = reaches if live is False else max(reaches, to_ms)
+        return watch if watch and reaches >= now - slack_ms else None
 
     def watchfulness(self, group: Group, window_ms: int, now: int, slack_ms: int) -> Watchfulness:
         """What can be said about a window that ends at ``now``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import insert, select, update
@@ -14,6 +14,7 @@ from runner.stores.group_schema import groups
 
 __all__ = ["Group", "GroupRows", "is_group_id", "lock_key"]
 
+_CHUNK = 400
 _COLUMNS = (
     groups.c.id,
     groups.c.wa_id,
@@ -21,12 +22,16 @@ _COLUMNS = (
     groups.c.inactivity_threshold_minutes,
     groups.c.created_at,
     groups.c.listed_at,
+    groups.c.account,
 )
 
 
 @dataclass(frozen=True)
 class Group:
-    """One group. ``wa_id`` is WhatsApp's id. ``listed_at``: when a whole member list was last given, None: never."""
+    """One group. ``wa_id`` is WhatsApp's id. ``listed_at``: when a whole member list was last given, None: never.
+
+    ``account``: the gateway and its instance whose events tell of it, ``evolution/name``.
+    """
 
     id: int
     wa_id: str
@@ -34,6 +39,7 @@ class Group:
     inactivity_threshold_minutes: int
     created_at: int
     listed_at: int | None = None
+    account: str | None = None
 
 
 def lock_key(wa_id: str) -> str:
@@ -58,6 +64,14 @@ class GroupRows:
     def find(self, wa_id: str) -> Group | None:
         row = self._run(select(*_COLUMNS).where(groups.c.wa_id == wa_id)).first()
         return Group(*row) if row else None
+
+    def known(self, wa_ids: Collection[str]) -> dict[str, Group]:
+        """Those of these that are here, by their own ids."""
+        wanted, found = sorted(wa_ids), dict[str, Group]()
+        for start in range(0, len(wanted), _CHUNK):
+            mine = groups.c.wa_id.in_(wanted[start : start + _CHUNK])
+            found |= {row.wa_id: Group(*row) for row in self._run(select(*_COLUMNS).where(mine))}
+        return found
 
     def by_id(self, group_id: int) -> Group:
         """Raises GroupNotFound."""

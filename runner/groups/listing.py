@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol, runtime_checkable
 
 from sqlalchemy import select
@@ -13,10 +12,9 @@ from runner.errors import RunnerError
 from runner.gateway import GroupGateway, Listing, Participant
 from runner.groups.group import Group
 from runner.groups.identity import LID, person_id
-from runner.store import Store, Transaction
+from runner.store import Store
 from runner.stores.group_schema import memberships, people
 
-_CHUNK = 500
 _FEW_MISSING = 5
 _WITHOUT_US = "we are not on it ourselves, so we are no longer in the group"
 
@@ -141,24 +139,19 @@ class _Known:
 
 
 def _known_members(listing: Listing, store: Store, group: Group, asked: Iterable[str] = ()) -> _Known:
-    here = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
+    shown, sought = _index(listing.participants).keys(), set(asked)
+    joined = memberships.join(people, people.c.id == memberships.c.person_id)
+    present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
+    query = select(people.c.lid, people.c.pn, memberships.c.is_me).select_from(joined).where(*present)
+    members = listed = missing = us = us_listed = 0
     with store.read() as tx:
-        present = dict(iter(tx.connection.execute(select(memberships.c.person_id, memberships.c.is_me).where(*here))))
-        found = _people_with(tx, _index(listing.participants)) & present.keys()
-        missing = present.keys() - found - (_people_with(tx, asked) if asked else set())
-    me = {person for person, is_me in present.items() if is_me}
-    absent = bool(me) and not me & found and not any(one.is_me for one in listing.participants)
-    return _Known(len(present), len(found), len(missing), absent)
-
-
-def _people_with(tx: Transaction, ids: Iterable[str]) -> set[int]:
-    """Everybody who has one of these ids."""
-    found: set[int] = set()
-    for column, of_lid in ((people.c.lid, True), (people.c.pn, False)):
-        rest = (known for known in ids if known.endswith(LID) is of_lid)
-        while chunk := list(islice(rest, _CHUNK)):
-            found.update(tx.connection.execute(select(people.c.id).where(column.in_(chunk))).scalars())
-    return found
+        for lid, pn, is_me in tx.connection.execute(query):  # all of them: to ask for each by its ids takes far longer
+            is_listed = lid in shown or pn in shown
+            members, listed = members + 1, listed + is_listed
+            missing += not is_listed and lid not in sought and pn not in sought
+            us, us_listed = us + is_me, us_listed + (is_me and is_listed)
+    absent = us > 0 and not us_listed and not any(one.is_me for one in listing.participants)
+    return _Known(members, listed, missing, absent)
 
 
 def _shown(listing: Listing) -> set[str]:

@@ -73,6 +73,10 @@ class PersonRows:
         self._change(known.id, **{column: value for column, value in given.items() if getattr(known, column) != value})
         return known.id
 
+    def name(self, person: int, name: str) -> None:
+        """What somebody calls themselves, for want of a name that a list gave them."""
+        self._run(update(people).where(people.c.id == person, people.c.name.is_(None)).values(name=name))
+
     def merge(self, kept: int, dropped: int) -> None:
         """Everything that was known of ``dropped`` is known of ``kept`` from now on; ``dropped`` is no more."""
         self._merge_memberships(kept, dropped)

@@ -50,12 +50,12 @@ class CancelRows:
             add_event(self._tx, job_id, "cancelled", {"requestedBy": by} | ({"reason": reason} if reason else {}))
         return accepted
 
-    def force(self, job_id: str, stop_ms: int) -> None:
-        """A cancel that goes straight to the kill: the promise is an earlier one."""
-        deadline = self._tx.now + stop_ms
-        change_job(
-            self._tx, job_id, *_NOT_PROVED, _EARLIER_DEADLINE, given={"at": deadline}, cancel_deadline_at=deadline
-        )
+    def force(self, job_id: str, by: str, stop_ms: int) -> None:
+        """A cancel that goes straight to the kill: the promise is an earlier one. Who asked first stays on the job."""
+        earlier = {"cancel_deadline_at": self._tx.now + stop_ms}
+        given = {"at": earlier["cancel_deadline_at"]}
+        if change_job(self._tx, job_id, *_NOT_PROVED, _EARLIER_DEADLINE, given=given, **earlier):
+            add_event(self._tx, job_id, "forced", {"requestedBy": by})
 
     def seen(self, job_id: str, epoch: int, at: int) -> None:
         """The workflow has seen the flag."""

@@ -21,6 +21,7 @@ from runner.clock import Clock
 from runner.errors import StoreUnavailable
 from runner.store import Transaction
 from runner.stores.turns import Turns
+from runner.stores.versions import Versions
 
 LOCK_SECONDS = 5.0
 """How long a transaction waits for another's lock before it gives up."""
@@ -40,6 +41,9 @@ class SqlStore:
         self._patience = LOCK_SECONDS
         # SQLite's own waiting is unfair: with many writers the unluckiest starves. One queue per process is fair.
         self._writers = Turns() if pooled and url.startswith("sqlite") else None
+
+        path = sqlite_path(url)
+        self._versions = Versions(path) if pooled and path is not None else None
 
     @cached_property
     def engine(self) -> Engine:
@@ -87,7 +91,13 @@ class SqlStore:
                 raise
             raise StoreUnavailable(_plain(error)) from error
 
+    def version(self) -> int | None:
+        """See ``Store``; None for other databases and for job processes, which have no use for it."""
+        return None if self._versions is None else self._versions.current()
+
     def close(self) -> None:
+        if self._versions is not None:
+            self._versions.close()
         if "engine" in vars(self):
             self.engine.dispose()
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from runner.stores.schema import metadata
@@ -30,13 +31,15 @@ def _person(primary_key: bool = False) -> Column[int]:
     return Column("person_id", Integer, ForeignKey("people.id"), nullable=False, primary_key=primary_key)
 
 
+_LIVE = text("live")
+
 groups = Table(
     "groups",
     metadata,
     _id(),
     Column("wa_id", String(64), nullable=False, unique=True),
     Column("name", String(200)),
-    Column("account", String(100)),
+    Column("account", String(100)),  # the gateway and its instance whose events tell of this group
     Column("inactivity_threshold_minutes", Integer, nullable=False, server_default="43200"),
     Column("created_at", BigInteger, nullable=False),
     Column("listed_at", BigInteger),  # when a whole member list was last given; None: known from exports alone
@@ -78,7 +81,9 @@ observations = Table(
     Column("from_ms", BigInteger, nullable=False),
     Column("to_ms", BigInteger, nullable=False),
     Column("source", String(200), nullable=False),
+    Column("live", Boolean),  # of a gateway's events: whether it goes on; None: taken in from a file
     Index("ix_observations_group", "group_id", "from_ms"),
+    Index("ix_observations_live", "group_id", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
 )
 """When activity in a group was watched. Only what is covered here can make silence mean anything."""
 
@@ -165,3 +170,34 @@ job_people = Table(
     Index("ix_job_people_person_id", "person_id"),
 )
 """Whom a dry run would remove, and whom a real run pinned to it may. By internal id, so that no merge loses them."""
+
+webhook_accounts = Table(
+    "webhook_accounts",
+    metadata,
+    Column("account", String(100), primary_key=True),
+    Column("heard_at", BigInteger, nullable=False),
+    Column("open_at", BigInteger, nullable=False),
+    Column("down_since", BigInteger),
+    Column("alive_at", BigInteger, nullable=False),
+    Column("extended_at", BigInteger, nullable=False),
+)
+"""How the events of a gateway's instance come in: see ``runner.groups.hearing``. ``account`` is ``evolution/name``."""
+
+webhook_messages = Table(
+    "webhook_messages",
+    metadata,
+    _group(primary_key=True),
+    Column("message_id", String(100), primary_key=True),
+    Column("seen_at", BigInteger, nullable=False),
+    Index("ix_webhook_messages_seen_at", "seen_at"),
+)
+"""Events that were taken in already, so that none counts twice. Nothing of what was said."""
+
+webhook_counts = Table(
+    "webhook_counts",
+    metadata,
+    Column("event", String(40), primary_key=True),
+    Column("outcome", String(20), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+)

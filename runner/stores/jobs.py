@@ -33,6 +33,7 @@ from runner.job import (
     Job,
     JobStatus,
     JsonDict,
+    Pause,
     Phase,
     ProcessIdentity,
     Progress,
@@ -249,6 +250,7 @@ def _job(row: Row[Any], **known: Any) -> Job:
         result=row.result or {},
         survivors=tuple(row.survivors or ()),
         cancellation=_cancellation(row),
+        pause=_pause(row),
         **{name: getattr(row, name) for name in _SAME_NAME if name not in known},
         **known,
     )
@@ -277,3 +279,9 @@ def _cancellation(row: Row[Any]) -> Cancellation | None:
         containment=row.containment,
         survivors=tuple(row.survivors or ()),
     )
+
+
+def _pause(row: Row[Any]) -> Pause | None:
+    if row.pause_requested_at is None:
+        return None
+    return Pause(row.pause_requested_at, row.pause_requested_by, row.resumed_at, row.resumed_by)

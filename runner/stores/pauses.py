@@ -28,11 +28,13 @@ class PauseRows:
         """A waiting job is paused at once, and so is one that was resumed while what it left open is found out; a run
         is asked to end. False where there is nothing to pause.
         """
-        paused = {"status": JobStatus.PAUSED}
+        asked = {"pause_requested_at": self._tx.now, "pause_requested_by": by, "resumed_at": None, "resumed_by": None}
+        paused = asked | {"status": JobStatus.PAUSED}
         if change_job(self._tx, job_id, WAITING, **paused) or change_job(self._tx, job_id, *_RESUMED_EARLY, **paused):
             add_event(self._tx, job_id, "paused", {"requestedBy": by})
             return True
         if RunRows(self._tx).request_stop(job_id, StopReason.PAUSE):
+            change_job(self._tx, job_id, **asked)
             add_event(self._tx, job_id, "pausing", {"requestedBy": by})
             return True
         return False
@@ -42,8 +44,9 @@ class PauseRows:
 
         Where something left open is being found out under the job's claim, it goes on after that.
         """
-        taken_back = change_job(self._tx, job_id, *_PAUSING, stop_reason=StopReason.RESUME)
-        if not taken_back and not change_job(self._tx, job_id, _PAUSED, status=JobStatus.PENDING):
+        asked = {"resumed_at": self._tx.now, "resumed_by": by}
+        taken_back = change_job(self._tx, job_id, *_PAUSING, stop_reason=StopReason.RESUME, **asked)
+        if not taken_back and not change_job(self._tx, job_id, _PAUSED, status=JobStatus.PENDING, **asked):
             return False
         add_event(self._tx, job_id, "resumed", {"requestedBy": by})
         return True

@@ -34,6 +34,7 @@ metadata = MetaData(
 _HELD = text("claimed_at IS NOT NULL AND released_at IS NULL")
 _IS_RETRY = text("retry_of IS NOT NULL")
 _WAITING = text("status = 'pending' AND claimed_at IS NULL")
+_NOT_REVOKED = text("revoked_at IS NULL")
 
 
 def _json(name: str) -> Column[object]:
@@ -94,6 +95,11 @@ jobs = Table(
     Column("containment", String(20)),
     _json("signals"),
     _json("survivors"),
+    # The last pause: a job may be paused many times; all of them stand in its events.
+    Column("pause_requested_at", BigInteger),
+    Column("pause_requested_by", String(100)),
+    Column("resumed_at", BigInteger),
+    Column("resumed_by", String(100)),
     Index("ix_jobs_newest", "created_at", "id"),
     Index("ix_jobs_status", "status", "created_at", "id"),
     Index("ix_jobs_type", "type", "created_at", "id"),
@@ -182,4 +188,17 @@ idempotency_keys = Table(
     Column("created_at", BigInteger, nullable=False),
     Index("ix_idempotency_keys_created_at", "created_at"),
     UniqueConstraint("job_id"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),  # SHA-256 of the token, which itself is kept nowhere
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Index("uq_tokens_name", "name", unique=True, sqlite_where=_NOT_REVOKED, postgresql_where=_NOT_REVOKED),
 )

@@ -130,10 +130,13 @@ def test_force_brings_the_deadline_forward_and_never_back(store: SqlStore) -> No
     cancel(store, "a")
     for stop_ms, expected in ((500, 500), (700, 500)):
         with store.write() as tx:
-            CancelRows(tx).force("a", stop_ms)
+            CancelRows(tx).force("a", "you", stop_ms)
         found = get(store, "a").cancellation
         assert found is not None
         assert found.deadline_at - found.requested_at == expected
+    with store.read() as tx:
+        forced = [event.data for event in events_after(tx, "a", 0, 100) if event.kind == "forced"]
+    assert forced == [{"requestedBy": "you"}], "said once: the second changed nothing"
 
 
 def test_a_retry_waits_for_the_first_job_and_gets_its_last_word(store: SqlStore) -> None:

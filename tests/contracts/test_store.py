@@ -552,3 +552,24 @@ def test_a_stop_reason_stands(store: SqlStore) -> None:
         assert not RunRows(tx).request_stop("a", StopReason.DRAIN)
     cancel(store, "a")
     assert get(store, "a").stop_reason == "cancel", "but a cancel goes before a drain"
+
+
+def test_a_version_tells_of_every_commit_and_of_nothing_else(store: SqlStore) -> None:
+    """None where it cannot be told; then nobody relies on it."""
+    before = store.version()
+    if before is None:
+        assert not store.url.startswith("sqlite")
+        return
+    with store.read() as tx:
+        JobRows(tx).count_waiting()
+    with contextlib.suppress(KeyError), store.write() as tx:
+        KeyRows(tx).forget_before(5)
+        raise KeyError
+    assert store.version() == before
+    add(store, "a")
+    after = store.version()
+    assert after != before
+    other = SqlStore(store.url, pooled=False)
+    assert other.version() is None
+    add(other, "b")
+    assert store.version() != after

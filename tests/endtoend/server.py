@@ -29,6 +29,10 @@ class Server:
         self._environment = os.environ | {f"RUNNER_{name.upper()}": str(value) for name, value in given.items()}
         self._process: subprocess.Popen[bytes] | None = None
 
+    def add_environment(self, variables: dict[str, str]) -> None:
+        """For the next start: those that do not begin with RUNNER_."""
+        self._environment |= variables
+
     @property
     def pid(self) -> int:
         assert self._process is not None

@@ -81,7 +81,7 @@ class Deeds:
         over = [row.id for row in self.world.oracle.rows.values() if row.is_over]
         if job_id := self.chance.choice(over) if over else None:
             self.places["delete", self._place_of(job_id)] += 1
-            self._ask("delete", lambda manager: manager.delete(job_id))
+            self._ask("delete", lambda manager: manager.delete(job_id, _BY))
 
     def _cancel(self, *, force: bool) -> None:
         job_id = self._some_job("cancel")

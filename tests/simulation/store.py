@@ -144,6 +144,10 @@ class SimStore:
         found._store, found._patience = self._store.hasty(seconds), seconds
         return found
 
+    def version(self) -> int | None:
+        """Nobody in the simulation asks."""
+        return None
+
     def close(self) -> None:
         """The engine is for the next run."""
 

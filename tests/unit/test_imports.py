@@ -139,8 +139,8 @@ def test_a_name_may_be_confirmed_to_be_nobody(chat: Chat) -> None:
         assert MatchRows(tx).all(chat.kept.group) == {"Old neighbour": None}
 
 
-@pytest.mark.parametrize(("answer", "kept"), [("", None), ("2@lid", NOW - 40 * DAY)])
-def test_a_corrected_answer_brings_back_all_that_was_heard(chat: Chat, answer: str, kept: int | None) -> None:
+@pytest.mark.parametrize(("answer", "theirs"), [("", None), ("2@lid", NOW - 40 * DAY)])
+def test_a_corrected_answer_brings_back_all_that_was_heard(chat: Chat, answer: str, theirs: int | None) -> None:
     """Said to be nobody, or somebody else; the export that is taken in with the right answer has nothing of theirs."""
     for number in (1, 2):
         chat.kept.put(MemberEntry(lid=f"{number}@lid"))
@@ -152,7 +152,7 @@ def test_a_corrected_answer_brings_back_all_that_was_heard(chat: Chat, answer: s
     chat.lines = chat.lines[:1]
     chat.take_in("Ana,1@lid\n")
     assert chat.kept.member("1@lid").last_active_at == minute(NOW - 40 * DAY)
-    assert chat.kept.member("2@lid").last_active_at == (None if kept is None else minute(kept))
+    assert chat.kept.member("2@lid").last_active_at == (None if theirs is None else minute(theirs))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_the_seeds_own_keys_come_first() -> None:
 
 def test_what_is_absent_is_no_key() -> None:
     shown = wire(replace(JOB, started_at=None, status=JobStatus.PENDING))
-    assert set(shown) == {"id", "type", "status", "config", "progress", "createdAt", "attempt"}
+    assert set(shown) == {"id", "type", "status", "config", "progress", "createdAt", "attempt", "createdBy"}
     assert shown["progress"] == {"processed": 0, "currentBatch": 0}
 
 

@@ -164,6 +164,25 @@ def test_the_banner_works_when_pasted(server: Server) -> None:
     assert server.stop() == 0
 
 
+@needs_curl
+def test_the_banner_works_when_pasted_where_there_are_tokens(tmp_path: Path) -> None:
+    given = environment(tmp_path / "home")
+    made = subprocess.run(
+        [SCRIPT, "token", "new", "ana", "--role", "admin"], env=given, capture_output=True, text=True, check=True
+    )
+    server = start_server(tmp_path / "home", free_port())
+    try:
+        for command in [line.strip() for line in server.banner if line.startswith("  curl")]:
+            line = command.replace("curl ", "curl -sSf ", 1)
+            variables = given | {"RUNNER_TOKEN": made.stdout.strip()}
+            json.loads(subprocess.run(["bash", "-c", line], env=variables, capture_output=True, check=True).stdout)
+        assert made.stdout.strip() not in "".join(server.banner)
+    finally:
+        assert server.stop() == 0
+        assert server.process.stdout is not None
+        server.process.stdout.close()
+
+
 def test_the_log_is_lines_of_json_and_a_stop_leaves_nobody(server: Server) -> None:
     url = f"http://127.0.0.1:{server.port}"
     body = {"type": "removal_workflow", "groupWaId": "120363403645737238@g.us", "batchSize": 1, "delayMs": 10_000}
@@ -216,8 +235,8 @@ def test_a_restart_goes_on_with_what_was_accepted(server: Server, tmp_path: Path
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({"RUNNER_HOST": "0.0.0.0"}, "no tokens"),
-        ({"RUNNER_HOST": "example.com"}, "no tokens"),
+        ({"RUNNER_HOST": "0.0.0.0"}, "runner token new"),
+        ({"RUNNER_HOST": "example.com"}, "runner token new"),
         ({"RUNNER_PORT": "99999"}, "RUNNER_PORT"),
         ({"RUNNER_GATEWAY": "nonsense"}, "RUNNER_GATEWAY"),
         ({"RUNNER_WORKFLOWS": "no_such_module"}, "RUNNER_WORKFLOWS"),

@@ -131,6 +131,9 @@ def test_a_harmless_request_id_is_kept(client: testing.TestClient, given: str, k
         ("TRACE", "/admin/jobs", "GET"),
         ("DELETE", "/admin/groups", "GET"),
         ("POST", "/livez", "GET"),
+        ("GET", "/", "POST"),
+        ("GET", "/webhook", "POST"),
+        ("GET", "/messages-upsert", "POST"),
     ],
 )
 def test_another_method_is_405_with_allow(client: testing.TestClient, method: str, path: str, allowed: str) -> None:
@@ -141,8 +144,9 @@ def test_another_method_is_405_with_allow(client: testing.TestClient, method: st
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/admin", "/admin//jobs", "/admin/%2e%2e/admin/jobs", "/admin/jobs%00",
-     "/admin/jobs/a/logs", "/metrics", "/admin/jobs/x/y/z", "/" + "x" * 10_000, "/admin/groups/ingest/x", "/webhook"],
+    ["/nothing", "/admin", "/admin//jobs", "/admin/%2e%2e/admin/jobs", "/admin/jobs%00",
+     "/admin/jobs/a/logs", "/metrics", "/admin/jobs/x/y/z", "/" + "x" * 10_000, "/admin/groups/ingest/x",
+     "/webhook/a/b"],
 )  # fmt: skip
 def test_another_path_is_404(client: testing.TestClient, path: str) -> None:
     answer = client.simulate_get(path)

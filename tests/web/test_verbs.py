@@ -29,7 +29,7 @@ Body = dict[str, Any]
 def inside(manager: JobManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The verbs speak to this test's application; no port is opened."""
     transport = httpx.WSGITransport(create_app(manager))
-    monkeypatch.setattr(web.verbs, "Client", lambda url: Client(url, transport))
+    monkeypatch.setattr(web.verbs, "Client", lambda url, token: Client(url, token, transport))
     yield
     transport.close()
 
@@ -89,7 +89,7 @@ def test_a_list_goes_on_behind_its_pages(most: int, asked: list[int]) -> None:
         link = {"Link": f"</admin/jobs?limit={limits[-1]}&cursor=x>; rel=next"} if len(limits) == 1 else {}
         return httpx.Response(200, json=[{"id": "job_1"}, {"id": "job_2"}], headers=link)
 
-    found = list(Client(URL, httpx.MockTransport(answer)).jobs(most, status="running"))
+    found = list(Client(URL, transport=httpx.MockTransport(answer)).jobs(most, status="running"))
     assert len(found) == min(most, 4)
     assert limits == asked
 
@@ -98,7 +98,7 @@ def test_nobody_there_is_an_exit_code_of_its_own(monkeypatch: pytest.MonkeyPatch
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
 
-    monkeypatch.setattr(web.verbs, "Client", lambda url: Client(url, httpx.MockTransport(refuse)))
+    monkeypatch.setattr(web.verbs, "Client", lambda url, token: Client(url, token, httpx.MockTransport(refuse)))
     nobody = run("list")
     assert (nobody.exit_code, "runner serve" in nobody.stderr) == (5, True)
 
@@ -106,7 +106,7 @@ def test_nobody_there_is_an_exit_code_of_its_own(monkeypatch: pytest.MonkeyPatch
 def test_something_else_there_is_no_runner() -> None:
     transport = httpx.MockTransport(lambda _request: httpx.Response(200, text="<html>"))
     with pytest.raises(NotReachable):
-        Client(URL, transport).status("job_1")
+        Client(URL, transport=transport).status("job_1")
 
 
 def test_what_a_server_says_does_not_act_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_what_a_server_says_does_not_act_on_the_terminal(monkeypatch: pytest.Mon
     transport = httpx.MockTransport(
         lambda request: httpx.Response(200, json=[evil] if "?" in str(request.url) else evil)
     )
-    monkeypatch.setattr(web.verbs, "Client", lambda url: Client(url, transport))
+    monkeypatch.setattr(web.verbs, "Client", lambda url, token: Client(url, token, transport))
     for result in (run("list"), run("status", "job_1"), run("wait", "job_1"), run("status", "job_1", "--json")):
         assert all(line.isprintable() for line in result.output.splitlines()), result.output
     assert "[red]" in run("list").stdout

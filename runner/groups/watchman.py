@@ -1,0 +1,101 @@
+"""The watchman: sees, beside the events themselves, whether they can come in at all."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from sqlalchemy import delete, select
+
+from runner.clock import Clock, iso
+from runner.errors import RunnerError
+from runner.gateway import GatewayError, GroupGateway
+from runner.groups.accounts import own_account
+from runner.groups.hearing import HearingRows, Limits
+from runner.opening import open_gateway
+from runner.settings import Settings
+from runner.store import Store
+from runner.stores.group_schema import webhook_messages
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 5.0
+LOOK_SECONDS = 120.0
+FORGET_SECONDS = 60.0
+_FORGOTTEN_AT_ONCE = 5000
+_DAY_MS = 86_400_000
+
+
+class Watchman:
+    """One thread of the server: writes that it is there, asks the gateway how it stands, forgets old message ids."""
+
+    def __init__(self, settings: Settings, store: Store, clock: Clock) -> None:
+        self._settings = settings
+        self._store = store.hasty(1.0)
+        self._clock = clock
+        self._limits = Limits.of(settings)
+        self._account = own_account(settings)
+        self._gateway: GroupGateway | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchman", daemon=True)
+
+    def start(self) -> None:
+        """From here on; the first beat is before it returns, so that events find the time without us told."""
+        self._safely(self.beat)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Waits for what is under way; a look at a gateway that does not answer is not waited for."""
+        self._over.set()
+        self._thread.join(2.0)
+
+    def beat(self) -> None:
+        with self._store.write() as tx:
+            ended = HearingRows(tx, self._limits).beat()
+        for line in ended:
+            log.warning("Events of %s have stopped; the last came at %s", line.account, iso(line.heard_at))
+
+    def look(self) -> None:
+        """Asks the configured gateway. That it does not take our key says nothing of its own connection."""
+        if self._account is None:
+            return
+        if self._gateway is None:
+            self._gateway = open_gateway(self._settings, self._store, self._clock)
+        try:
+            state = self._gateway.connection()
+        except GatewayError as error:
+            log.warning("Whether %s is connected cannot be asked: %s", self._account, error)
+            return
+        with self._store.write() as tx:
+            HearingRows(tx, self._limits).look(self._account, state.is_open)
+
+    def forget(self) -> None:
+        """Message ids that nobody sends again any more."""
+        with self._store.write() as tx:
+            old = webhook_messages.c.seen_at < tx.now - self._settings.webhook_memory_days * _DAY_MS
+            few = select(webhook_messages.c.seen_at).where(old).order_by(webhook_messages.c.seen_at)
+            until = tx.connection.execute(few.offset(_FORGOTTEN_AT_ONCE).limit(1)).scalar()
+            last = old if until is None else webhook_messages.c.seen_at < until
+            tx.connection.execute(delete(webhook_messages).where(last))
+
+    def _watch(self) -> None:
+        looked = forgot = time.monotonic() - LOOK_SECONDS
+        while not self._over.wait(BEAT_SECONDS):
+            self._safely(self.beat)
+            if time.monotonic() - looked >= LOOK_SECONDS:
+                self._safely(self.look)
+                looked = time.monotonic()
+            if time.monotonic() - forgot >= FORGET_SECONDS:
+                self._safely(self.forget)
+                forgot = time.monotonic()
+
+    def _safely(self, act: Callable[[], None]) -> None:
+        """What cannot be done now is done the next time: nothing depends on this thread but that it lives."""
+        try:
+            act()
+        except RunnerError as error:
+            log.debug("The watchman will try again: %s", error)
+        except Exception:
+            log.exception("The watchman failed; it will try again")

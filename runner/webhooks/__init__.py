@@ -1,0 +1,1 @@
+"""What each gateway sends by itself: variants of ``runner.webhook``."""

@@ -1,0 +1,18 @@
+"""What the tests of webhooks share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.webhooks.kept import Kept
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    """A database with one empty group, and webhooks that come to it."""
+    made = Kept(tmp_path)
+    yield made
+    made.store.close()

@@ -1,0 +1,230 @@
+"""Whether silence was watched: what is one observation, what is a gap, and that nobody is removed over one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runner.groups.group import GroupRows
+from runner.groups.hearing import HearingRows
+from runner.groups.judgement import look_again
+from runner.groups.member import MemberEntry
+from runner.groups.queue import QueueRows
+from tests.unit.groupstore import DAY, NOW, WA_ID
+from tests.webhooks import samples
+from tests.webhooks.kept import HOUR, LIMITS, MINUTE, Kept
+from tests.webhooks.samples import ACCOUNT, connection
+
+SILENT, ANA = "100000000000005@lid", "100000000000002@lid"
+WINDOW = 2 * DAY
+START = NOW
+
+
+class Days:
+    """An account that is heard for days on end."""
+
+    def __init__(self, kept: Kept) -> None:
+        self.kept = kept
+        self._number = 0
+
+    def message(self, *, group: str = WA_ID) -> None:
+        self._number += 1
+        self.kept.receive(samples.message(f"m{self._number}", ANA, self.kept.now // 1000, group=group))
+
+    def hear_until(self, end: int, every: int = 6 * HOUR, *, group: str = WA_ID) -> None:
+        """A message, and between two of them the beats of a server that is there."""
+        while self.kept.now < end:
+            self.message(group=group)
+            self.pass_quietly(min(every, end - self.kept.now))
+        self.message(group=group)
+
+    def pass_quietly(self, span: int, *, server: bool = True) -> None:
+        end = self.kept.now + span
+        if server:
+            self.kept.beat_until(end, every=8 * MINUTE)
+        self.kept.now = end
+
+    def queued(self) -> int:
+        with self.kept.tx() as tx:
+            return QueueRows(tx).sync(GroupRows(tx).get(WA_ID), WINDOW, self.kept.now, DAY)
+
+    def restart(self) -> None:
+        self.kept.beat()
+
+
+@pytest.fixture
+def days(kept: Kept) -> Days:
+    kept.put(MemberEntry(lid=SILENT))
+    return Days(kept)
+
+
+def test_the_first_event_of_a_group_begins_its_observation_and_others_carry_it_on(days: Days) -> None:
+    days.message(group=samples.GROUP)
+    assert days.kept.watch() is None
+    days.kept.now += HOUR
+    days.message()
+    days.kept.now += 5 * MINUTE
+    days.hear_until(START + 6 * HOUR, group=samples.GROUP)
+    watch = days.kept.watch()
+    assert watch is not None
+    assert (watch.since, watch.until) == (START + HOUR, START + 6 * HOUR)
+
+
+def test_whoever_was_silent_for_the_whole_of_a_watched_window_is_queued(days: Days) -> None:
+    days.hear_until(START + WINDOW + 12 * HOUR)
+    assert days.queued() == 1
+
+
+def _closed_for(days: Days, span: int) -> None:
+    days.kept.receive(connection("close"))
+    days.pass_quietly(span)
+    days.kept.receive(connection("open"))
+
+
+def _lost_for(days: Days, span: int) -> None:
+    days.pass_quietly(span)
+    days.kept.receive(connection("connecting"), connection("connecting"), connection("open"))
+
+
+def _opened_unannounced_after(days: Days, span: int) -> None:
+    days.pass_quietly(span)
+    days.kept.receive(connection("open"))
+
+
+def _silent_for(days: Days, span: int) -> None:
+    days.pass_quietly(span)
+
+
+def _server_away_for(days: Days, span: int) -> None:
+    days.pass_quietly(span, server=False)
+    days.restart()
+
+
+def _gateway_unreachable_for(days: Days, span: int) -> None:
+    days.kept.look(ACCOUNT, True)
+    days.kept.look(ACCOUNT, False)
+    days.pass_quietly(span)
+    days.kept.look(ACCOUNT, True)
+
+
+GAPS = [
+    (_closed_for, 11 * MINUTE),
+    (_lost_for, 2 * HOUR),
+    (_opened_unannounced_after, 2 * HOUR),
+    (_silent_for, 13 * HOUR),
+    (_server_away_for, 11 * MINUTE),
+    (_gateway_unreachable_for, 11 * MINUTE),
+]
+NO_GAPS = [
+    (_closed_for, 9 * MINUTE),
+    (_lost_for, 2 * MINUTE),
+    (_opened_unannounced_after, 2 * MINUTE),
+    (_silent_for, 11 * HOUR),
+    (_server_away_for, 9 * MINUTE),
+    (_gateway_unreachable_for, 9 * MINUTE),
+]
+
+
+@pytest.mark.parametrize(("happens", "span"), GAPS, ids=lambda given: getattr(given, "__name__", None))
+def test_nobody_is_removed_over_a_gap(days: Days, happens: Any, span: int) -> None:
+    days.hear_until(START + DAY)
+    happens(days, span)
+    begun_anew = days.kept.now
+    days.hear_until(START + WINDOW + 12 * HOUR)
+    watch = days.kept.watch()
+    assert watch is not None
+    assert watch.since == begun_anew
+    assert days.queued() == 0
+    days.hear_until(begun_anew + WINDOW)
+    assert days.queued() == 1
+
+
+@pytest.mark.parametrize(("happens", "span"), NO_GAPS, ids=lambda given: getattr(given, "__name__", None))
+def test_what_is_shorter_is_no_gap(days: Days, happens: Any, span: int) -> None:
+    days.hear_until(START + DAY)
+    happens(days, span)
+    days.hear_until(START + WINDOW + 12 * HOUR)
+    watch = days.kept.watch()
+    assert watch is not None
+    assert watch.since == START
+    assert days.queued() == 1
+
+
+def test_whoever_is_queued_when_a_gap_comes_is_left_and_it_is_said_why(days: Days) -> None:
+    days.hear_until(START + WINDOW + 12 * HOUR)
+    assert days.queued() == 1
+    _closed_for(days, HOUR)
+    days.message()
+    with days.kept.tx() as tx:
+        group = GroupRows(tx).get(WA_ID)
+        (finding,) = look_again(tx, group, QueueRows(tx).list(group), DAY)
+    assert (finding.outcome, finding.stays) == ("skipped", True)
+    assert finding.reason == "activity is not known for the whole window; stays in the queue"
+
+
+@pytest.mark.parametrize("stopped", [_silent_for, _closed_for])
+def test_when_events_have_stopped_nobody_is_inactive_any_more(days: Days, stopped: Any) -> None:
+    """The slack of a day is for files, and for what goes on: not for what is known to have ended."""
+    days.hear_until(START + WINDOW + 12 * HOUR)
+    if stopped is _closed_for:
+        days.kept.receive(connection("close"))
+    days.pass_quietly(13 * HOUR if stopped is _silent_for else 11 * MINUTE)
+    days.kept.beat()
+    assert days.kept.watch() is None
+    assert days.queued() == 0
+
+
+def test_an_export_made_after_a_gap_bridges_it(days: Days) -> None:
+    days.hear_until(START + DAY)
+    _closed_for(days, 5 * HOUR)
+    days.hear_until(START + WINDOW + 12 * HOUR)
+    assert days.queued() == 0
+    days.kept.observed(START + 20 * HOUR, START + 40 * HOUR, "chat export")
+    assert days.queued() == 1
+
+
+def test_that_the_gateway_says_it_is_connected_lengthens_nothing(days: Days) -> None:
+    days.message()
+    for _ in range(20):
+        days.pass_quietly(HOUR)
+        days.kept.look(ACCOUNT, True)
+    assert days.kept.watch() is None
+
+
+def test_a_gap_ends_the_observations_of_all_groups_of_the_account_and_no_other(days: Days) -> None:
+    kept = days.kept
+    with kept.tx() as tx:
+        other = GroupRows(tx).create(samples.GROUP)
+        HearingRows(tx, LIMITS).belongs(other, "waha/default")
+    days.message()
+    kept.receive(samples.waha("session.status", {"status": "WORKING"}))
+    _silent_for(days, 13 * HOUR)
+    assert kept.beat() == []
+    assert kept.watch() is None
+
+
+def test_when_we_are_thrown_out_the_observation_ends_at_once(days: Days) -> None:
+    us = "100000000000009@lid"
+    days.kept.put(MemberEntry(lid=us, is_me=True))
+    days.message()
+    days.kept.now += HOUR
+    days.message()
+    days.kept.receive(samples.participants("remove", [samples.row(us)], group=WA_ID))
+    days.kept.now += HOUR
+    days.kept.receive(samples.evolution("presence.update", {}))
+    assert days.kept.watch() is None
+
+
+def test_waha_is_not_forgiven_half_a_minute_without_a_server(kept: Kept) -> None:
+    def say(number: int) -> None:
+        payload = {"id": f"w{number}", "timestamp": kept.now // 1000, "from": WA_ID, "participant": ANA}
+        kept.receive(samples.waha("message", payload))
+
+    say(1)
+    kept.now += 30_000
+    kept.beat()
+    say(2)
+    watch = kept.watch()
+    assert watch is not None
+    assert watch.since == START + 30_000

@@ -1,0 +1,113 @@
+"""Webhooks: what gateways tell by themselves, and what has come of it.
+
+Answered with 2xx only when it is on disk. A gateway that hears 503 sends it again; 4xx it never does, so that what
+cannot be understood is counted and answered like the rest.
+"""
+
+from __future__ import annotations
+
+import falcon
+
+from runner.clock import iso
+from runner.groups.hearing import HearingRows, Limits, Line
+from runner.groups.inbox import Inbox
+from runner.groups.tallies import TallyRows
+from runner.job import JsonDict
+from runner.manager import JobManager
+from runner.webhooks import evolution, waha
+from web.queries import read_query
+from web.signatures import check_evolution, check_waha
+
+MAX_BYTES = 16_000_000
+"""A message with its picture in it (base64), as Evolution sends it where it is told to; 413 above."""
+
+RECEIVED = {"received": True}
+
+
+class EvolutionWebhook:
+    def __init__(self, manager: JobManager, inbox: Inbox) -> None:
+        self._manager = manager
+        self._inbox = inbox
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, event: str | None = None) -> None:
+        """``event``: its name, where Evolution puts it into the address (byEvents)."""
+        check_evolution(req, self._manager.settings)
+        self._inbox.take(evolution.read(_body(req), self._manager.clock.now_ms(), event))
+        resp.media = RECEIVED
+
+
+class EvolutionEvent:
+    """The same without ``/webhook`` before the event: only for names that Evolution has."""
+
+    def __init__(self, webhook: EvolutionWebhook, event: str) -> None:
+        self._webhook = webhook
+        self._event = event
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        self._webhook.on_post(req, resp, self._event)
+
+
+class WahaWebhook:
+    def __init__(self, manager: JobManager, inbox: Inbox) -> None:
+        self._manager = manager
+        self._inbox = inbox
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        raw = _body(req)
+        check_waha(req, raw, self._manager.settings)
+        self._inbox.take(waha.read(raw, self._manager.clock.now_ms()))
+        resp.media = RECEIVED
+
+
+class WebhookState:
+    """How events come in, and how many of which came to what."""
+
+    def __init__(self, manager: JobManager) -> None:
+        self._manager = manager
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        read_query(req, ())
+        limits = Limits.of(self._manager.settings)
+        with self._manager.store.read() as tx:
+            now, lines, tallies = tx.now, HearingRows(tx, limits).lines(), TallyRows(tx).list()
+        resp.media = {
+            "accounts": [_line_on_wire(line, now, limits) for line in lines],
+            "events": [
+                {"event": one.event, "outcome": one.outcome, "number": one.number, "lastAt": iso(one.last_at)}
+                for one in tallies
+            ],
+        }
+
+
+def add_webhooks(app: falcon.App[falcon.Request, falcon.Response], manager: JobManager) -> None:
+    """Evolution sends to the address it is given, or to one below it for each event."""
+    inbox = Inbox(manager.store, Limits.of(manager.settings))
+    webhook = EvolutionWebhook(manager, inbox)
+    app.add_route("/", webhook)
+    app.add_route("/webhook", webhook)
+    app.add_route("/webhook/{event}", webhook)
+    app.add_route("/webhook/waha", WahaWebhook(manager, inbox))
+    for event in evolution.SIGNS:
+        app.add_route(f"/{event}", EvolutionEvent(webhook, event))
+    app.add_route("/admin/webhooks", WebhookState(manager))
+
+
+def is_webhook(method: str, path: str) -> bool:
+    """Whether a request is one: it has a secret of its own, and may be as large as a message."""
+    return method == "POST" and (path in _PATHS or path.startswith("/webhook/"))
+
+
+_PATHS = frozenset({"/", "/webhook", *(f"/{event}" for event in evolution.SIGNS)})
+
+
+def _body(req: falcon.Request) -> bytes:
+    raw: bytes = req.bounded_stream.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise falcon.HTTPContentTooLarge(description=f"The body is larger than {MAX_BYTES} bytes")
+    return raw
+
+
+def _line_on_wire(line: Line, now: int, limits: Limits) -> JsonDict:
+    down = {} if line.down_since is None else {"downSince": iso(line.down_since)}
+    broken = line.is_broken(now, limits)
+    return {"account": line.account, "heard": not broken, "lastEventAt": iso(line.heard_at)} | down
