@@ -65,11 +65,11 @@ class Canceller:
                 job = accepted or JobRows(tx).get(job_id)
                 crashpoint("before_cancel_commit")
             crashpoint("after_cancel_commit")
-        except StoreUnavailable as error:
+        except StoreUnavailable:
             if _is_done(job := self._find(job_id), force):
                 return job
             cancel = JournalledCancel(job_id, by, reason, stop_ms, self._clock.now_ms(), force)
-            raise self._unrecorded(cancel, grace) from error
+            return self._keep(cancel, grace)
         if job.status is not JobStatus.CANCELLED:
             raise JobFinished(job.status)
         if accepted or force:
@@ -94,11 +94,25 @@ class Canceller:
                 raise
             return job
 
-    def _unrecorded(self, cancel: JournalledCancel, grace: float) -> StoppingUnrecorded:
+    def _keep(self, cancel: JournalledCancel, grace: float) -> Job:
+        """In the journal, and the process stopped. Raises StoppingUnrecorded, or JobFinished if it was ending.
+
+        The end of its run may have been under way, and seen no such cancel: so the store is asked once more, for
+        longer than a conclusion takes. Any that begins later finds it in the journal.
+        """
         kept = self._journal.add(cancel)
         crashpoint("after_journal_add")
         self._stop(cancel.job_id, None, grace, force=cancel.force)
-        return StoppingUnrecorded(kept)
+        try:
+            self.record_journalled()
+        except StoreUnavailable as error:
+            job = self._find(cancel.job_id)
+            if not job.is_live and job.status is not JobStatus.CANCELLED:
+                raise JobFinished(job.status) from None
+            raise StoppingUnrecorded(kept) from error
+        if (job := self._find(cancel.job_id)).status is not JobStatus.CANCELLED:
+            raise JobFinished(job.status)
+        return job
 
     def record_journalled(self) -> None:
         """Writes what the store could not take before. Raises StoreUnavailable while it still cannot."""
@@ -110,6 +124,11 @@ class Canceller:
                 self._record(tx, cancel)
         crashpoint("after_journal_recorded")
         self._journal.recorded(pending)
+
+    def write_journalled(self, tx: Transaction) -> None:
+        """In the transaction that decides what the end of a run means: what is in the journal comes first."""
+        for cancel in self._journal.pending():
+            self._record(tx, cancel)
 
     def _record(self, tx: Transaction, cancel: JournalledCancel) -> None:
         if CancelRows(tx).request(cancel.job_id, cancel.by, cancel.reason, cancel.stop_ms):

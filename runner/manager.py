@@ -94,7 +94,7 @@ class JobManager:
         self._canceller.record_journalled()
         self._supervisor.on_free = self._dispatcher.dispatch
         self._supervisor.on_end = self._run_ended
-        self._supervisor.before_end = self._canceller.record_journalled
+        self._supervisor.before_end = self._canceller.write_journalled
         for seconds, act in self._chores():
             self._supervisor.every(seconds, act)
         self._dispatcher.recover()

@@ -25,7 +25,7 @@ from runner.machine import Machine
 from runner.records import record, tell
 from runner.running import Running
 from runner.settings import Settings
-from runner.store import Store
+from runner.store import Store, Transaction
 from runner.tree import containment
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Supervisor:
         self.live = machine.live
         self._pool = machine.pool(self.wake)
         self.launcher = Launcher(store, settings, clock, self._pool, self.wake)
-        self.before_end: Callable[[], object] = lambda: None
+        self.before_end: Callable[[Transaction], object] = lambda _: None
         self.on_free: Callable[[], None] = lambda: None
         self.on_end: Callable[[Conclusion], None] = lambda _: None
         self._chores: list[Chore] = []
@@ -237,9 +237,9 @@ class Supervisor:
         if not run.exited or run.look_at > self._clock.boot_seconds() or not run.is_gone():
             return
         run.listen()
-        self.before_end()
         news, end = list(run.unrecorded), run.as_end(self._node, draining=self.draining)
         with self._store.write() as tx:
+            self.before_end(tx)
             tell(tx, run, news)
             conclusion = conclude(tx, end)
             crashpoint("before_conclude_commit")
@@ -255,9 +255,9 @@ class Supervisor:
         """A job that was to be stopped while it still waited for a process is over without one."""
         while self.launcher.withdrawn:
             job = self.launcher.withdrawn[0].job
-            self.before_end()
             end = RunEnd(job.id, job.epoch, self._node, False, None, "it never had a process", containment())
             with self._store.write() as tx:
+                self.before_end(tx)
                 conclusion = conclude(tx, end)
             self.launcher.withdrawn.popleft()
             self._follow_up(job.id, conclusion, 0.0)

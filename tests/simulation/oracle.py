@@ -58,6 +58,7 @@ class Oracle:
     _late_batches: Counter[tuple[str, int]] = field(default_factory=Counter)
     _counts: Counts = field(default_factory=Counts)
     _calm_since: float = math.inf
+    _disturbed_until: float = 0.0
 
     def __post_init__(self) -> None:
         self.outside.began, self.outside.acted = self.call_begins, self.acted
@@ -67,8 +68,14 @@ class Oracle:
         self.violations.append(Violation(invariant, detail))
 
     def disturbed(self, seconds: float) -> None:
-        """No promise about time holds for a cancel asked for before so many seconds from now."""
-        self._calm_since = self.turns.now + seconds
+        """No promise about time holds for a cancel asked for before so many seconds from now; inf: until ``is_up``."""
+        self._calm_since = max(self._calm_since, self.turns.now + seconds)
+        if seconds < math.inf:
+            self._disturbed_until = max(self._disturbed_until, self.turns.now + seconds)
+
+    def is_up(self) -> None:
+        """A server has begun. What was disturbed for longer than that still is."""
+        self._calm_since = max(self.turns.now, self._disturbed_until)
 
     def has_open(self, process: SimProcess) -> bool:
         """Whether its job has a batch of which nobody knows yet what became."""

@@ -107,7 +107,8 @@ class Server:
         except StoreUnavailable:
             self.kill()
         self.is_up = not self.is_dead
-        self._world.oracle.disturbed(max(0.0, self._world.out_until - self._world.turns.now))
+        if self.is_up:
+            self._world.oracle.is_up()
 
     def _begin_loop(self) -> Actor:
         return self._act("loop", self._loop)
@@ -202,10 +203,6 @@ class World:
         """The database does not answer for so long: nobody writes, or nobody reads either."""
         self._out = (reads, self.turns.now + seconds)
         self.oracle.disturbed(seconds)
-
-    @property
-    def out_until(self) -> float:
-        return self._out[1]
 
     def is_out(self, writing: bool) -> bool:
         reads, until = self._out
