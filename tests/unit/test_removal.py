@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import insert
 
+from runner.clock import iso
 from runner.errors import GroupNotFound, InvalidFields, UnmatchedAuthors
 from runner.gateway import Listing, Participant
 from runner.gateways.roster import RosterGateway
@@ -87,7 +88,8 @@ def test_a_dry_run_lists_exactly_the_45_and_changes_nothing(village: Bench) -> N
     assert {person["id"] for person in result["wouldRemove"]} == SILENT_45
     assert len(result["wouldRemove"]) == 45
     assert result["removedWhatsappIds"] == []
-    assert result["watched"] == "activity known for 30 of 30 days, 10 people unknown, nothing known of the last 6 hours"
+    assert result["watched"].startswith("activity known for 30 of 30 days, 10 people unknown, of whom nobody is ")
+    assert result["watched"].endswith(" UTC, nothing known of the last 6 hours")
     assert village.dump() == before
     assert village.time.passed == 8 * 10  # the delay of the real run, and none after the last batch
 
@@ -125,7 +127,9 @@ def test_nobody_is_removed_for_silence_that_was_not_watched(bench: Bench) -> Non
     bench.observed(NOW - 3 * DAY, NOW)
     result = bench.done()
     assert result["removedWhatsappIds"] == []
-    assert result["watched"] == "activity known for 3 of 30 days, 41 people unknown"
+    first = "41 people unknown, of whom nobody is inactive before 2025-07-12 15:06 UTC"
+    assert result["watched"] == f"activity known for 3 of 30 days, {first}"
+    assert result["sync"]["earliestAt"] == iso(NOW + 27 * DAY)
     assert result["sync"]["queued"] == 0
 
 
