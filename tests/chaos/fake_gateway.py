@@ -21,8 +21,10 @@ _OWNER, _ADMIN, _NEW_ADMIN = range(3)
 WHITELISTED, SILENT, QUEUED, LIVELY = (3, 4), range(5, 15), range(15, 20), range(20, 24)
 EVERYBODY = range(24)
 _HANGS = ("hang", "hang_after", "drip_after")
-_CALLS = ("reset", "reset_after", "empty", "empty_after", "garbage_after", "cut_after", "502", "502_after", "flood")
-_CALLS += ("text:Error: rate-overlimit", "http429", "closed", "closed_after", "html_after", *_HANGS)
+_CALLS = (
+    *("reset", "reset_after", "empty", "empty_after", "garbage_after", "cut_after", "502", "502_after", "flood"),
+    *("text:Error: rate-overlimit", "http429", "closed", "closed_after", "html_after", *_HANGS),
+)
 _LISTS = ("reset", "502", "garbage", "closed", "cut", "http429", "empty")
 _CODES: tuple[Any, ...] = ("403", "406", ["429", "200"], ["500", "429", "200"])
 _MANY = 400

@@ -20,9 +20,6 @@ from tests.chaos.stories import run_errand
 from tests.chaos.witness import rows
 from tests.waiting import wait_for
 
-_PATIENCE_SECONDS = 4.0
-"""How long jobs may take to end by themselves, once all that is random is over; and again, once all are killed."""
-
 MAY_FAIL = f"crashed {MOST_CRASHES} times"
 """The one end that is nobody's wish: of a job that was killed again and again before it got on."""
 
@@ -46,9 +43,12 @@ class Play:
     """Starts ``count`` jobs, retries among them, and does to them whatever ``chance`` says.
 
     ``WEIGHTS``: how often each deed is chosen, by the name of its method without the line before it.
+    ``PATIENCE_SECONDS``: how long jobs may take to end by themselves, once all that is random is over; and again, once
+    all are killed.
     """
 
     WEIGHTS: ClassVar[Mapping[str, float]] = _WEIGHTS
+    PATIENCE_SECONDS: ClassVar[float] = 4.0
 
     client: Client
     chance: random.Random
@@ -100,7 +100,7 @@ class Play:
         return None if status == 503 else status
 
     def _are_over_soon(self) -> bool:
-        until = time.monotonic() + _PATIENCE_SECONDS
+        until = time.monotonic() + self.PATIENCE_SECONDS
         while not (found := self._all_over()) and time.monotonic() < until:
             threading.Event().wait(0.1)
         return found

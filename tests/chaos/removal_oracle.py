@@ -1,4 +1,4 @@
-"""What must be true of removals, whoever was killed in them: by the gateway's own log and the database's own witness."""
+"""What must be true of removals, whoever was killed in them: by the gateway's own log and the database's witness."""
 
 from __future__ import annotations
 

@@ -75,7 +75,8 @@ def _entry(group: int, number: int, now: int) -> MemberEntry:
 class RemovalPlay(Play):
     """All its jobs remove people, by way of ``gateway``, which is a process of its own. ``dry``: none really does."""
 
-    WEIGHTS: ClassVar[Mapping[str, float]] = Play.WEIGHTS | {"retry": 4.0} | _OF_PEOPLE | _OF_THE_GATEWAY
+    WEIGHTS: ClassVar[Mapping[str, float]] = {**Play.WEIGHTS, "retry": 4.0, **_OF_PEOPLE, **_OF_THE_GATEWAY}
+    PATIENCE_SECONDS: ClassVar[float] = 15.0
 
     gateway: FakeGateway = field(kw_only=True)
     dry: bool = field(default=False, kw_only=True)
@@ -160,8 +161,8 @@ class RemovalPlay(Play):
         return True
 
     def _lie(self) -> bool:
-        how = self.chance.choice([{"stale": True}, {"first": 9}, {"first": 0}])
-        self.gateway.lie(self.chance.choice(GROUPS), **how)
+        lies: list[dict[str, Any]] = [{"stale": True}, {"first": 9}, {"first": 0}]
+        self.gateway.lie(self.chance.choice(GROUPS), **self.chance.choice(lies))
         return True
 
     def _mend(self) -> bool:

@@ -103,11 +103,12 @@ class RemovalDeeds(Deeds):
             outside.join(wa_id, known)
 
     def _somebody(self) -> tuple[str, str]:
-        """A plain member of one of the groups."""
+        """A plain member of one of the groups; where there is none left, somebody."""
         wa_id = self.chance.choice(VILLAGES)
         people = self.world.outside.roles[wa_id]
-        plain = sorted(known for known, role in people.items() if role == MEMBER and known not in US)
-        return wa_id, self.chance.choice(plain)
+        others = people.keys() - US
+        plain = {known for known in others if people[known] == MEMBER}
+        return wa_id, self.chance.choice(sorted(plain or others))
 
     def _note(self, deed: str, write: Callable[[], None]) -> None:
         self.places[deed, ""] += 1

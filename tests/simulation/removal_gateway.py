@@ -48,6 +48,8 @@ class Villages(Outside):
     """
 
     counts: bool = True
+    call_faults: Sequence[str] = CALL_FAULTS
+    list_faults: Sequence[str] = LIST_FAULTS
     down_until: float = 0.0
     keyless_until: float = 0.0
     powerless_until: float = 0.0
@@ -98,7 +100,7 @@ class Villages(Outside):
         self.admin_since.setdefault(known, self.turns.now)
         self._remember(wa_id)
 
-    def some(self, *names: str) -> str:
+    def some(self, names: Sequence[str]) -> str:
         """One of these faults, counted."""
         name = self.chance.choice(names)
         self.met[name] += 1
@@ -146,7 +148,7 @@ class VillageGateway:
         villages = self._villages
         villages.listing(self._process)
         villages.turns.sleep(villages.seconds() / 4)
-        fault = villages.some(*LIST_FAULTS) if villages.chance.random() < villages.faults / 3 else ""
+        fault = villages.some(villages.list_faults) if villages.chance.random() < villages.faults / 3 else ""
         if (error := villages.unanswered()) is not None:
             raise error
         if fault == "transient":
@@ -191,7 +193,7 @@ class VillageGateway:
 
     def _send(self, wa_id: str, ids: Sequence[str], left: float) -> dict[str, Outcome]:
         villages, turns = self._villages, self._villages.turns
-        fault = villages.some(*CALL_FAULTS) if villages.chance.random() < villages.faults else ""
+        fault = villages.some(villages.call_faults) if villages.chance.random() < villages.faults else ""
         if fault in _TURNED_DOWN:
             raise _turned_down(fault)
         villages.began(self._process, ids)

@@ -1,6 +1,7 @@
 """Removals under simulated time, with a gateway that fails as the real ones do; see ``test_simulation`` for the seeds.
 
-``SIMULATION_RUNS`` says how many the marked test plays, 10,000 if nothing does; in chunks of 100.
+``SIMULATION_RUNS`` says how many the marked test plays, 10,000 if nothing does, in chunks of 100; an ordinary run
+plays ``SIMULATION_FEW`` (20).
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import pytest
 
 from runner.workflow import load_workflows
 from tests.simulation import workflows
+from tests.simulation.planted import Planted
 from tests.simulation.play import play
 from tests.simulation.removal_deeds import REMOVALS
-from tests.simulation.test_simulation import CHUNK, Places, judged, places, seeds
+from tests.simulation.removal_planted import PLANTED
+from tests.simulation.test_simulation import CHUNK, Places, find, judged, places, seeds
 
 __all__ = ["places"]
 
-FEW = int(os.environ.get("SIMULATION_FEW", "25"))
+FEW = int(os.environ.get("SIMULATION_FEW", "20"))
 CHUNKS = range(-(-int(os.environ.get("SIMULATION_RUNS", "10000")) // CHUNK))
 
 
@@ -29,6 +32,11 @@ def _types() -> None:
 def test_removals(places: Places) -> None:
     for seed in seeds(FEW):
         judged(play(seed, REMOVALS), places)
+
+
+@pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)
+def test_a_planted_fault_is_found_and_named(planted: Planted) -> None:
+    find(planted)
 
 
 @pytest.mark.chaos

@@ -9,7 +9,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from runner.errors import GroupNotFound, InvalidFields, UnmatchedAuthors
 from runner.gateway import Listing, Participant
@@ -244,6 +244,23 @@ def test_an_admin_by_the_fresh_listing_alone_is_spared(slow: Bench, monkeypatch:
     assert result["skipped"] == [{"id": lid(12), "name": "M12", "reason": "an admin of the group"}]
     with slow.store.read() as tx:
         assert [MemberRows(tx).find(slow.group, lid(number)).role for number in (3, 12)] == ["admin"] * 2
+
+
+def test_an_admin_made_while_the_store_held_the_batch_up_is_spared(
+    slow: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list was fresh when it came; by the call it was not."""
+    listed_as(monkeypatch, lambda one: replace(one, role="admin") if one.id == lid(3) else one, after=1)
+
+    def hold_up(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if statement.startswith("INSERT INTO batches"):
+            slow.time.passed += 11
+
+    event.listen(slow.store.engine, "before_cursor_execute", hold_up)
+    result = slow.done()
+    assert lid(3) not in removed_ids(slow.home)
+    assert [one["reason"] for one in result["skipped"]] == ["an admin of the group"]
+    assert len(result["removedWhatsappIds"]) == 11
 
 
 def listed_as(monkeypatch: pytest.MonkeyPatch, change: Callable[[Participant], Participant], *, after: int = 0) -> None:
