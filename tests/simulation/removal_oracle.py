@@ -129,7 +129,9 @@ class RemovalOracle(Oracle):
     def judge_rest(self, slots_taken: int) -> None:
         super().judge_rest(slots_taken)
         booked = Counter(known for row in self.rows.values() for known in self._booked(row))
-        unsure = self.moved | (self.villages.shown_wrongly & self._tried())
+        given_up = {known for row in self.rows.values() for known in self._booked(row, "given_up")}
+        # Of whom a list was wrong, the next job finds it out; unless it was wrong after their last call too.
+        unsure = self.moved | (self.villages.shown_wrongly & (self._tried() | given_up))
         if wrong := {known for known in booked | self._effects if booked[known] != self._effects[known]} - unsure:
             said = {known: (booked[known], self._effects[known]) for known in sorted(wrong)}
             self.found("the books equal the log", f"(booked, done): {said}")
@@ -144,5 +146,5 @@ class RemovalOracle(Oracle):
         if not (row.is_over and row.epoch == 0) and not json.loads(row.config)["dryRun"]:
             self._judge_closed(row)
 
-    def _booked(self, row: Row) -> list[str]:
-        return [known for outcome, known, _ in self._items(row) if outcome == "removed"]
+    def _booked(self, row: Row, wanted: str = "removed") -> list[str]:
+        return [known for outcome, known, _ in self._items(row) if outcome == wanted]
