@@ -69,7 +69,7 @@ class Supervisor:
         self._selector.register(self._bell_out, selectors.EVENT_READ)
         self._over = self._warned = False
         self._limits = Limits(settings, clock)
-        self.forced = 0  # runs that did not end by themselves
+        self.forced = 0  # runs that did not end by themselves while it drained
         self.beat_at = clock.boot_seconds()
 
     def start(self) -> None:
@@ -245,7 +245,7 @@ class Supervisor:
             crashpoint("before_conclude_commit")
         crashpoint("after_conclude_commit")
         del run.unrecorded[: len(news)]
-        self.forced += run.was_forced
+        self.forced += self.draining and run.was_forced
         try:
             self._let_go(run)
         finally:  # what is concluded is followed up, whatever cannot be given back

@@ -1,5 +1,5 @@
-"""The console script ``runner``: serve, import, gateway, token, and the client's verbs. typer and rich are loaded from
-here alone.
+"""The console script ``runner``: serve, import, gateway, token, todo, and the client's verbs. typer and rich are loaded
+from here alone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import web
 from web.gateway import gateway
 from web.imports import imports
 from web.printing import complain
+from web.todo import CODES as TODO_CODES
+from web.todo import todo
 from web.tokens import tokens
 from web.verbs import add_verbs
 
@@ -28,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 add_verbs(app)
+app.command(epilog=TODO_CODES)(todo)
 app.add_typer(imports, name="import")
 app.add_typer(gateway, name="gateway")
 app.add_typer(tokens, name="token")

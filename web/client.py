@@ -11,6 +11,7 @@ import httpx
 Json = dict[str, Any]
 
 POLL_SECONDS = 0.5
+INGEST_SECONDS = 300
 FINISHED = frozenset({"completed", "cancelled", "failed"})
 
 
@@ -80,6 +81,12 @@ class Client:
             if end is not None and time.monotonic() + POLL_SECONDS > end:
                 return None
             time.sleep(POLL_SECONDS)
+
+    def ingest(self, group: str) -> Json:
+        """Waits longer than the server does for its gateway."""
+        asked = {"groupWaId": group}
+        answer = self._ask("POST", "/admin/groups/ingest", json=asked, timeout=INGEST_SECONDS)
+        return answer.json()  # type: ignore[no-any-return]
 
     def _ask(self, method: str, path: str, **how: Any) -> httpx.Response:
         if not how.get("params"):

@@ -1,4 +1,4 @@
-"""The client's verbs: start, status, cancel, list, wait. Loaded by the command line alone."""
+"""The client's verbs: ingest, start, status, cancel, list, wait. Loaded by the command line alone."""
 
 from __future__ import annotations
 
@@ -28,9 +28,28 @@ JobId = Annotated[str, typer.Argument(metavar="JOB", show_default=False)]
 
 
 def add_verbs(app: typer.Typer) -> None:
-    for verb in (start, status, cancel, pause, resume, retry, wait):
+    for verb in (ingest, start, status, cancel, pause, resume, retry, wait):
         app.command(epilog=CODES)(verb)
     app.command("list", epilog=CODES)(list_jobs)
+
+
+def ingest(
+    group: Annotated[str, typer.Argument(metavar="GROUP", help="Its id: digits@g.us", show_default=False)],
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Takes a group in from its gateway, or brings its members up to date."""
+    with _client(url) as client:
+        answer = client.ingest(group)
+    if as_json:
+        print_json(answer)
+        return
+    say(f"In {answer['group'].get('name') or group}: {answer['members']} people")
+    if answer["gone"]:
+        say(f"Of those who were in it before, {answer['gone']} are gone")
+    for warning in answer.get("warnings", []):
+        say(warning)
+    say("Who has been silent is not on its list: import an export of the chat, or connect webhooks")
 
 
 def start(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import and_, case, delete, func, insert, select, update
+from sqlalchemy import and_, case, delete, func, insert, literal, select, update
 
+from runner.clock import iso
 from runner.groups.group import Group
-from runner.groups.silence import unknown
+from runner.groups.silence import FIRST_SIGHT, unknown
 from runner.store import Transaction
 from runner.stores.group_schema import memberships, observations, roster_removals
 
@@ -25,20 +26,27 @@ class Watch:
 
 @dataclass(frozen=True)
 class Watchfulness:
-    """How much of a window was watched, and how many silent people are therefore unknown."""
+    """How much of a window was watched, and how many silent people are therefore unknown.
+
+    ``first_at``: when the first of these can be inactive, UTC ms, if they stay silent and the watching goes on; None
+    where nobody is unknown, or nothing is watched now.
+    """
 
     known_ms: int
     window_ms: int
     lag_ms: int
     unknown: int
+    first_at: int | None = None
 
     def __str__(self) -> str:
-        """``activity known for 3 of 30 days, 41 people unknown``"""
+        """``activity known for 3 of 30 days, 41 people unknown, of whom nobody is inactive before 2026-12-24 …``"""
         size, name = unit_of(self.window_ms)
         window, known = _in_units(self.window_ms, size), _in_units(self.known_ms, size)
         people = "person" if self.unknown == 1 else "people"
         plural = "" if window == "1" else "s"
         said = f"activity known for {known} of {window} {name}{plural}, {self.unknown} {people} unknown"
+        if self.first_at is not None:
+            said += f", of whom nobody is inactive before {iso(self.first_at)[:16].replace('T', ' ')} UTC"
         return said + (f", nothing known of the last {span(self.lag_ms)}" if self.lag_ms >= _MINUTE else "")
 
 
@@ -116,11 +124,15 @@ class ActivityRows:
     def watchfulness(self, group: Group, window_ms: int, now: int, slack_ms: int) -> Watchfulness:
         """What can be said about a window that ends at ``now``."""
         watch = self.watched_since(group, now, slack_ms)
-        condition = unknown(watch.since if watch else None, now - window_ms)
-        query = select(func.count()).select_from(memberships).where(memberships.c.group_id == group.id, condition)
+        since = watch.since if watch else None
+        start = literal(since or 0, FIRST_SIGHT.type)
+        begins = case((start < FIRST_SIGHT, FIRST_SIGHT), else_=start)
+        query = select(func.count(), func.min(begins)).select_from(memberships)
+        mine = (memberships.c.group_id == group.id, unknown(since, now - window_ms))
+        count, first = self._run(query.where(*mine)).one()
         known = min(window_ms, now - watch.since) if watch else 0
         lag = now - watch.until if watch else 0
-        return Watchfulness(known, window_ms, lag, self._run(query).scalar_one())
+        return Watchfulness(known, window_ms, lag, count, first + window_ms if watch and count else None)
 
 
 def unit_of(ms: int) -> tuple[int, str]:

@@ -37,6 +37,7 @@ _GIVEN_UP = "asked twice without an answer, and still in the group"
 _UNQUEUED = "still in the group, and taken out of the queue meanwhile"
 _NOBODY_CAN_TELL = "no answer came, and we are no longer in the group: nobody can tell"
 _FOUND_GONE = "no answer came, and the group no longer lists them"
+_FOUND_GONE_LATER = "a call for them had no answer, and they are not in the group any more"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Books:
         if self.dry_run:
             self._list_people(tx, booked)
         else:
-            booked = self._put_back(tx, booked)
+            booked = self._put_back(tx, [_as_done_before(one) for one in booked])
             self._write(tx, booked)
         return [one.ledger_item() for one in booked]
 
@@ -143,6 +144,16 @@ class Books:
 def refusal_in_words(code: str | None) -> str:
     """Why one person was not removed, where the gateway gives a code alone. WhatsApp documents none of them."""
     return _REFUSALS.get(code or "", "WhatsApp did not remove this person, and did not say why")
+
+
+def _as_done_before(one: Booked) -> Booked:
+    """Who was asked for without an answer, was on a list after it all the same, and is gone now, was removed by that
+    call: the list was not of then. Lists may lag behind.
+    """
+    entry = one.finding.entry
+    if one.outcome != ALREADY_GONE or not entry.tries:
+        return one
+    return replace(one, outcome=REMOVED, reason=f"{entry.reason}; {_FOUND_GONE_LATER}")
 
 
 def _as_merged(tx: Transaction, booked: Sequence[Booked]) -> list[Booked]:

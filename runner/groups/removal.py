@@ -68,7 +68,8 @@ class Removal:
         self._was_asked = False
         self._slow_down = Backoff(job.settings, chance=job.chance)
         self._put_off: RateLimited | None = None
-        self._recent: tuple[float, Listed] | None = None
+        self._recent: Listed | None = None
+        self._listed_at = 0.0
 
     def prepare(self) -> None:
         """Before anything else of a run: the group as it is now, taken over into our members; a dry run only looks.
@@ -80,14 +81,14 @@ class Removal:
         if isinstance(self.gateway, ListsPeople) or self._job.clock.now_ms() - taken < FRESH_MS:
             return
         asked_at = self._job.clock.now_ms()
-        listing = self._patiently(lambda: self.gateway.list_group(self.group.wa_id))
+        listing = self._patiently(lambda: self._asking(lambda: self.gateway.list_group(self.group.wa_id)))
         if warnings := warnings_of(listing):
             self._job.result["warnings"] = warnings
         self._job.patiently(lambda: check_listing(listing, self._store, self.group))
         listed = listed_of(listing)
         if not self._config.dry_run:
             take_over(self._job, self.group, listing, listed, asked_at)
-        self._recent = (self._job.clock.boot_seconds(), listed)
+        self._recent = listed
 
     def judge(self, entries: Sequence[QueueEntry]) -> list[Finding]:
         """Looks at them again: the listing first, since it may take long, the store last."""
@@ -105,7 +106,7 @@ class Removal:
             again = self._look_again([finding.entry for finding in findings])
         except StoreUnavailable as error:
             raise NotConnected(str(error)) from error
-        if self._was_asked:
+        if self._was_asked or not self._is_list_recent():
             again = self._look_at_the_list_again(again)
         self._was_asked = True
         answers: dict[str, Answer] = {finding.key: finding for finding in again if finding.outcome}
@@ -133,7 +134,7 @@ class Removal:
             self._slow_down.reset()
 
     def _look_at_the_list_again(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Before another try: its wait may have been long enough for somebody to be made an admin."""
+        """Before another try, or after a wait for the store: long enough for somebody to be made an admin."""
         ids = [known for finding in findings for known in (finding.entry.lid, finding.entry.pn)]
         try:
             listed = fresh_listing(self.gateway, self._store, self.group, ids)
@@ -158,10 +159,20 @@ class Removal:
     def listing(self, ids: Iterable[str | None]) -> Listed:
         """The group now. A gateway that cannot answer for the moment is asked again; the wait shows on the job."""
         recent, self._recent = self._recent, None
-        if recent is not None and self._job.clock.boot_seconds() - recent[0] < _STILL_RECENT_SECONDS:
-            return recent[1]  # the one the run began with: gateways are banned for asking too often
+        if recent is not None and self._is_list_recent():
+            return recent  # the one the run began with: gateways are banned for asking too often
         wanted = [known for known in ids if known]
-        return self._patiently(lambda: fresh_listing(self.gateway, self._store, self.group, wanted))
+        return self._patiently(
+            lambda: self._asking(lambda: fresh_listing(self.gateway, self._store, self.group, wanted))
+        )
+
+    def _asking(self, ask: Callable[[], Seen]) -> Seen:
+        self._listed_at = self._job.clock.boot_seconds()
+        return ask()
+
+    def _is_list_recent(self) -> bool:
+        """By when it was asked for. The store, or a process that was stopped, may have kept it waiting since."""
+        return self._job.clock.boot_seconds() - self._listed_at < _STILL_RECENT_SECONDS
 
     def _patiently(self, ask: Callable[[], Seen]) -> Seen:
         backoff = Backoff(self._job.settings, chance=self._job.chance)

@@ -37,6 +37,8 @@ def summary_of(tx: Transaction, group: Group, window_ms: int, now: int, slack_ms
     said: JsonDict = {"atMs": now, "found": inactive, "unknown": watched.unknown}
     if watch is not None:
         said |= {"watchedSince": iso(watch.since), "watchedUntil": iso(watch.until)}
+    if watched.first_at is not None:
+        said["earliestAt"] = iso(watched.first_at)
     return {"sync": said, "watched": str(watched)}
 
 

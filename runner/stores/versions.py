@@ -34,7 +34,8 @@ class Versions:
             self._opened.pop().close()
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        existing = f"{self._path.absolute().as_uri()}?mode=rw"  # a file that is gone must not be made anew, empty
+        connection = sqlite3.connect(existing, uri=True, isolation_level=None, check_same_thread=False)
         self._opened.append(connection)
         self._mine.connection = connection
         return connection

@@ -42,6 +42,10 @@ class FragileServer(Server):
         """From the next start on."""
         self._environment |= {f"RUNNER_{name.upper()}": str(value) for name, value in settings.items()}
 
+    def give(self, **environment: str) -> None:
+        """These variables, from the next start on."""
+        self._environment |= environment
+
     def is_dead(self) -> bool:
         return self._process is not None and self._process.poll() is not None
 

@@ -7,9 +7,9 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 
@@ -19,9 +19,6 @@ from tests.chaos.oracle import Errand, check_all
 from tests.chaos.stories import run_errand
 from tests.chaos.witness import rows
 from tests.waiting import wait_for
-
-_PATIENCE_SECONDS = 4.0
-"""How long jobs may take to end by themselves, once all that is random is over; and again, once all are killed."""
 
 MAY_FAIL = f"crashed {MOST_CRASHES} times"
 """The one end that is nobody's wish: of a job that was killed again and again before it got on."""
@@ -43,7 +40,15 @@ _WEIGHTS = {
 
 @dataclass
 class Play:
-    """Starts ``count`` jobs, retries among them, and does to them whatever ``chance`` says."""
+    """Starts ``count`` jobs, retries among them, and does to them whatever ``chance`` says.
+
+    ``WEIGHTS``: how often each deed is chosen, by the name of its method without the line before it.
+    ``PATIENCE_SECONDS``: how long jobs may take to end by themselves, once all that is random is over; and again, once
+    all are killed.
+    """
+
+    WEIGHTS: ClassVar[Mapping[str, float]] = _WEIGHTS
+    PATIENCE_SECONDS: ClassVar[float] = 4.0
 
     client: Client
     chance: random.Random
@@ -56,13 +61,16 @@ class Play:
     def run(self) -> None:
         self.client.on_refused = self._thaw
         self.client.open()
-        deeds: dict[str, Callable[[], bool]] = {name: getattr(self, f"_{name}") for name in _WEIGHTS}
-        names, weights = list(_WEIGHTS), list(_WEIGHTS.values())
+        deeds: dict[str, Callable[[], bool]] = {name: getattr(self, f"_{name}") for name in self.WEIGHTS}
+        names, weights = list(self.WEIGHTS), list(self.WEIGHTS.values())
         while len(self.client.accepted) < self.count:
             name = self.chance.choices(names, weights)[0]
             self.done[name] += deeds[name]()
             threading.Event().wait(self.chance.uniform(0, 0.12))
         self._end_all()
+        self._check()
+
+    def _check(self) -> None:
         check_all(self.client, self.errands)
 
     def _end_all(self) -> None:
@@ -82,14 +90,17 @@ class Play:
         for job_id in self.client.accepted:
             job = self.client.until_over(job_id)
             self.done[job["status"]] += 1
-            assert job["status"] != "failed" or job["result"]["error"].startswith(MAY_FAIL), job
+            assert job["status"] != "failed" or self._may_fail(job["result"]["error"]), job
+
+    def _may_fail(self, error: str) -> bool:
+        return error.startswith(MAY_FAIL)
 
     def _force_now(self, job_id: str) -> int | None:
         status = self.client.steer(job_id, "cancel", "?force=true")
         return None if status == 503 else status
 
     def _are_over_soon(self) -> bool:
-        until = time.monotonic() + _PATIENCE_SECONDS
+        until = time.monotonic() + self.PATIENCE_SECONDS
         while not (found := self._all_over()) and time.monotonic() < until:
             threading.Event().wait(0.1)
         return found
@@ -136,7 +147,10 @@ class Play:
 
     def _retry(self) -> bool:
         """Of the last of its line: whoever goes on with an earlier one does over again what came after it."""
-        ended = [one for one in self.errands if self.client.job(one.job_ids[-1])["status"] in ("cancelled", "failed")]
+        return self._retry_one_of(self.errands)
+
+    def _retry_one_of(self, errands: Sequence[Errand]) -> bool:
+        ended = [one for one in errands if self.client.job(one.job_ids[-1])["status"] in ("cancelled", "failed")]
         if not ended:
             return False
         errand = self.chance.choice(ended)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from runner.clock import Clock
-from runner.errors import TokenNameTaken, TokenNotFound
+from runner.errors import StoreUnavailable, TokenNameTaken, TokenNotFound
 from runner.stores.database import SqlStore
 from runner.stores.migrate import migrate
 from runner.stores.schema import tokens
@@ -201,3 +201,18 @@ def test_a_known_token_expires_all_the_same(place: Place) -> None:
     assert known.find(text, NOW) is not None
     assert known.find(text, NOW + 9) is not None
     assert known.find(text, NOW + 10) is None
+
+
+def test_a_database_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    store = SqlStore(f"sqlite:///{tmp_path / 'gone ?#%20.db'}")
+    with pytest.raises(StoreUnavailable, match="unable to open"):
+        KnownTokens(store).any_made()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_any_name_of_a_file_will_do(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'odd #%20 é.db'}"
+    migrate(url)
+    store = SqlStore(url)
+    assert isinstance(store.version(), int)
+    store.close()

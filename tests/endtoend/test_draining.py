@@ -62,6 +62,15 @@ def test_a_job_that_does_not_heed_is_forced_while_the_server_still_answers(serve
     wait_for(lambda: not any(map(is_living, family)), "its processes end with it")
 
 
+def test_what_was_forced_before_says_nothing_of_how_it_went_down(servers: Any) -> None:
+    server = servers()
+    job_id = at_work(server, "heed", way="ignore")
+    assert server.call("POST", f"/admin/jobs/{job_id}/cancel?force=true")[0] == 200
+    wait_for(lambda: server.job(job_id)["cancellation"]["phase"] == "stopped", "it is gone")
+    assert server.job(job_id)["cancellation"]["signals"]
+    assert server.end(signal.SIGTERM) == 0
+
+
 def test_a_second_signal_ends_at_once_and_the_next_start_takes_up_what_was_left(servers: Any) -> None:
     first = servers(grace_seconds=600)
     job_id = at_work(first, "heed", way="ignore")

@@ -25,9 +25,11 @@ def lids(*numbers: int) -> list[str]:
     return [lid(number) for number in numbers]
 
 
-def behave(folder: Path, *, codes: dict[str, Any] | None = None, my_role: str = "admin", **more: Any) -> None:
+def behave(
+    folder: Path, *, codes: dict[str, Any] | None = None, my_role: str = "admin", stale: bool = False, **more: Any
+) -> None:
     people = [{"lid": lid(number)} for number in range(1, 20)] + [{"lid": ME, "pn": P_ME, "role": my_role}]
-    group = {"people": people, "codes": codes or {}}
+    group = {"people": people, "codes": codes or {}, "stale": stale}
     control(folder, **({"me": {"pn": P_ME}, "groups": {WA_ID: group}} | more))
 
 
@@ -106,6 +108,17 @@ def test_what_was_done_without_an_answer_is_found_by_a_listing(bench: Bench, fau
     ended(bench, "completed")
     assert fake_of(bench).effects() == lids(*range(1, 9))
     assert len(fake_of(bench).calls("remove")) == 2
+
+
+def test_whom_a_stale_list_shows_after_the_call_is_found_removed_later(bench: Bench) -> None:
+    behave(bench.home, faults={"remove": {"1": "reset_after"}}, stale=True)
+    job_id = bench.start(batchSize=4)
+    assert bench.run(job_id) == "completed", bench.job(job_id).error
+    result = bench.result(job_id)
+    assert result["removedWhatsappIds"] == lids(5, 6, 7, 8, 1, 2, 3, 4)
+    assert "alreadyGone" not in result
+    assert fake_of(bench).effects() == lids(*range(1, 9))
+    assert [entry.outcome for entry in bench.history()] == ["SUCCESS"] * 8
 
 
 @pytest.mark.parametrize("fault", ["hang", "reset", "empty", "502", "closed"])

@@ -35,16 +35,26 @@ class Deeds:
         self._wild = wild
         self._keys: dict[str, str] = {}
         standby, slots = self.chance.randint(0, 2), self.chance.randint(1, 3)
-        self.world = World(seed, self._nature, standby=standby, max_running=slots)
+        self.world = self._make_world(seed, standby=standby, max_running=slots)
         self.world.outside.faults = self.chance.choice([0.0, 0.1, 0.4]) if wild else 0.0
+
+    def _make_world(self, seed: object, **settings: int) -> World:
+        return World(seed, self._nature, **settings)
+
+    def calm(self) -> None:
+        """Nothing goes wrong from here on."""
+        self.world.outside.calm()
 
     # -- asked for -------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         name = self.chance.choice(["removal_queue", "removal_queue", "counted", "counted_frail"])
+        self._start(name, self._removal() if name == "removal_queue" else self._count())
+
+    def _start(self, name: str, given: dict[str, Any]) -> None:
         workflow = find_workflow(name)
         assert workflow is not None
-        config = workflow.config.from_wire(self._removal() if name == "removal_queue" else self._count())
+        config = workflow.config.from_wire(given)
         timeout = self.chance.choice([300, 2000, 6000]) if self._wild and self.chance.random() < 0.15 else None
         most = 100 if self._wild else None
         key = (self.chance.choice("abc"), "the body") if self.chance.random() < 0.2 else None

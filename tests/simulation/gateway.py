@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runner.clock import Clock
-from runner.gateway import Connection, Listing, NotConnected, Outcome, OutcomeKind, Participant, RateLimited, Transient
+from runner.gateway import (
+    Connection,
+    GroupGateway,
+    Listing,
+    NotConnected,
+    Outcome,
+    OutcomeKind,
+    Participant,
+    RateLimited,
+    Transient,
+)
 from runner.settings import Settings
 from runner.store import Store
 from tests.simulation.store import GROUPS, KEPT, QUEUED, SimStore, lid
@@ -54,6 +64,14 @@ class Outside:
     def seconds(self) -> float:
         """How long half a call takes: mostly little, at times nearly all it may."""
         return self.slowness * self.chance.random() if self.chance.random() < 0.9 else self.chance.random() * 2.2
+
+    def open(self, process: SimProcess) -> GroupGateway:
+        """The way to them of one process."""
+        return SimGateway(self, process)
+
+    def calm(self) -> None:
+        """Nothing goes wrong from here on."""
+        self.faults = 0.0
 
     def fault(self) -> str | None:
         if self.chance.random() >= self.faults:
@@ -130,9 +148,9 @@ class SimGateway:
         return [one for one in ids if self._outside.chance.random() < 0.6]
 
 
-def open_simulated(_settings: Settings, store: Store, _clock: Clock) -> SimGateway:
+def open_simulated(_settings: Settings, store: Store, _clock: Clock) -> GroupGateway:
     assert isinstance(store, SimStore)
-    gateway: SimGateway = store.gateway()
+    gateway: GroupGateway = store.gateway()
     return gateway
 
 

@@ -18,7 +18,7 @@ _PAUSE_SECONDS = 3.0
 @dataclass(frozen=True)
 class Scene:
     """What a run is made of. ``mix``: how often each deed is chosen; ``wild``: odd processes and jobs, faulty calls;
-    ``most_steps``: between two deeds.
+    ``most_steps``: between two deeds. ``acting``: who does the deeds, and in which world.
     """
 
     mix: Mapping[str, int]
@@ -26,6 +26,7 @@ class Scene:
     jobs: int = 2
     wild: bool = True
     most_steps: int = 45
+    acting: type[Deeds] = Deeds
 
 
 RUNS = Scene(
@@ -57,7 +58,7 @@ class Told:
 
 def play(seed: object, scene: Scene) -> Told:
     """Seed and scene decide everything."""
-    acting = Deeds(seed, wild=scene.wild)
+    acting = scene.acting(seed, wild=scene.wild)
     told = Told(seed, places=acting.places)
     world = acting.world
     try:
@@ -96,7 +97,7 @@ def _disturb(acting: Deeds, scene: Scene) -> None:
 def _rest(acting: Deeds) -> None:
     """Without faults from here on, and with a server: everything must come to its end by itself."""
     world = acting.world
-    world.outside.faults = 0.0
+    acting.calm()
     world.lose_store(0.0, reads=False)
     world.hardware.barren_until = 0.0
     for process in world.hardware.processes:

@@ -111,6 +111,11 @@ def test_many_cancels(chunk: int, places: Places) -> None:
 
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)
 def test_a_planted_fault_is_found_and_named(planted: Planted) -> None:
+    find(planted)
+
+
+def find(planted: Planted) -> None:
+    """Plays until it is found, and sees what it is called."""
     for seed in range(_MOST_SEEDS):
         with pytest.MonkeyPatch.context() as patch:
             planted.plant(patch)

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -16,7 +17,7 @@ from runner.manager import JobManager
 from runner.settings import Settings
 from tests.simulation import workflows
 from tests.simulation.being import Nature
-from tests.simulation.gateway import Outside, SimGateway
+from tests.simulation.gateway import Outside
 from tests.simulation.machine import Hardware, SimMachine
 from tests.simulation.oracle import Oracle
 from tests.simulation.process import SimProcess
@@ -168,13 +169,19 @@ class World:
         few = {"max_running": 2, "standby": 1, "grace_seconds": 8.0, "terminate_seconds": 2.0, "min_delay_ms": 0}
         given = few | settings | {"home": database().home, "gateway": GATEWAY, "workflows": workflows.__name__}
         self.settings = Settings(**given)  # type: ignore[arg-type]
-        self.outside = Outside(self.turns, self.chance)
+        self.outside = self._make_outside()
         self.hardware = Hardware(self.turns, self.chance, natures, self._store_of)
         self._look = database().look()
-        self.oracle = Oracle(self._look, self.turns, self.hardware, self.outside)
+        self.oracle = self._make_oracle(self._look)
         self.turns.is_over = lambda: bool(self.oracle.violations)
         self.servers: list[Server] = []
         self._out: tuple[bool, float] = (False, 0.0)
+
+    def _make_outside(self) -> Outside:
+        return Outside(self.turns, self.chance)
+
+    def _make_oracle(self, look: sqlite3.Connection) -> Oracle:
+        return Oracle(look, self.turns, self.hardware, self.outside)
 
     @property
     def server(self) -> Server | None:
@@ -222,7 +229,7 @@ class World:
             committed=lambda: self._job_committed(process),
             is_out=self.is_out,
             dies=process.dies_in_commit,
-            gateway=lambda: SimGateway(self.outside, process),
+            gateway=lambda: self.outside.open(process),
         )
 
 

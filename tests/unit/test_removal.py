@@ -9,8 +9,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
+from runner.clock import iso
 from runner.errors import GroupNotFound, InvalidFields, UnmatchedAuthors
 from runner.gateway import Listing, Participant
 from runner.gateways.roster import RosterGateway
@@ -87,7 +88,8 @@ def test_a_dry_run_lists_exactly_the_45_and_changes_nothing(village: Bench) -> N
     assert {person["id"] for person in result["wouldRemove"]} == SILENT_45
     assert len(result["wouldRemove"]) == 45
     assert result["removedWhatsappIds"] == []
-    assert result["watched"] == "activity known for 30 of 30 days, 10 people unknown, nothing known of the last 6 hours"
+    assert result["watched"].startswith("activity known for 30 of 30 days, 10 people unknown, of whom nobody is ")
+    assert result["watched"].endswith(" UTC, nothing known of the last 6 hours")
     assert village.dump() == before
     assert village.time.passed == 8 * 10  # the delay of the real run, and none after the last batch
 
@@ -125,7 +127,9 @@ def test_nobody_is_removed_for_silence_that_was_not_watched(bench: Bench) -> Non
     bench.observed(NOW - 3 * DAY, NOW)
     result = bench.done()
     assert result["removedWhatsappIds"] == []
-    assert result["watched"] == "activity known for 3 of 30 days, 41 people unknown"
+    first = "41 people unknown, of whom nobody is inactive before 2025-07-12 15:06 UTC"
+    assert result["watched"] == f"activity known for 3 of 30 days, {first}"
+    assert result["sync"]["earliestAt"] == iso(NOW + 27 * DAY)
     assert result["sync"]["queued"] == 0
 
 
@@ -244,6 +248,23 @@ def test_an_admin_by_the_fresh_listing_alone_is_spared(slow: Bench, monkeypatch:
     assert result["skipped"] == [{"id": lid(12), "name": "M12", "reason": "an admin of the group"}]
     with slow.store.read() as tx:
         assert [MemberRows(tx).find(slow.group, lid(number)).role for number in (3, 12)] == ["admin"] * 2
+
+
+def test_an_admin_made_while_the_store_held_the_batch_up_is_spared(
+    slow: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list was fresh when it came; by the call it was not."""
+    listed_as(monkeypatch, lambda one: replace(one, role="admin") if one.id == lid(3) else one, after=1)
+
+    def hold_up(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if statement.startswith("INSERT INTO batches"):
+            slow.time.passed += 11
+
+    event.listen(slow.store.engine, "before_cursor_execute", hold_up)
+    result = slow.done()
+    assert lid(3) not in removed_ids(slow.home)
+    assert [one["reason"] for one in result["skipped"]] == ["an admin of the group"]
+    assert len(result["removedWhatsappIds"]) == 11
 
 
 def listed_as(monkeypatch: pytest.MonkeyPatch, change: Callable[[Participant], Participant], *, after: int = 0) -> None:

@@ -165,6 +165,34 @@ def test_who_is_inactive(kept: GroupStore, person: Person, since: int | None, ex
         assert judge(tx, kept, person, since) == expected
 
 
+UNKNOWN = [case for case in PEOPLE if case[3] == "unknown" and case[2] is not None]
+
+
+@pytest.mark.parametrize(("person", "since"), [case[1:3] for case in UNKNOWN], ids=[case[0] for case in UNKNOWN])
+def test_the_unknown_can_be_inactive_from_the_moment_that_is_said(kept: GroupStore, person: Person, since: int) -> None:
+    """And not a millisecond before it, if they stay silent and the watching goes on."""
+    window = NOW - CUTOFF
+    with kept.tx() as tx:
+        tx.connection.execute(delete(observations))
+        rows = ActivityRows(tx)
+        rows.observed(kept.group, since, NOW, "x")
+        assert judge(tx, kept, person, since) == "unknown"
+        first = rows.watchfulness(kept.group, window, NOW, 0).first_at
+        assert first is not None
+        assert judge(tx, kept, person, since, first - 1 - window) == "unknown"
+        assert judge(tx, kept, person, since, first - window) == "inactive"
+
+
+def test_no_moment_is_said_where_nobody_watches_or_nobody_is_unknown(kept: GroupStore) -> None:
+    with kept.tx() as tx:
+        tx.connection.execute(delete(observations))
+        rows = ActivityRows(tx)
+        judge(tx, kept, Person(), None)
+        assert rows.watchfulness(kept.group, DAY, NOW, 0) == Watchfulness(0, DAY, 0, 1)
+        rows.observed(kept.group, 0, NOW, "x")
+        assert rows.watchfulness(kept.group, DAY, NOW, 0) == Watchfulness(DAY, DAY, 0, 0)
+
+
 moments = st.integers(0, 40)
 perhaps = st.none() | moments
 anybody = st.builds(
@@ -209,6 +237,10 @@ def test_nobody_is_inactive_who_was_not_watched_or_not_silent(
         (
             Watchfulness(DAY, DAY, 5 * 3_600_000, 7),
             "activity known for 1 of 1 day, 7 people unknown, nothing known of the last 5 hours",
+        ),
+        (
+            Watchfulness(0, DAY, 0, 7, NOW),
+            "activity known for 0 of 1 day, 7 people unknown, of whom nobody is inactive before 2025-06-15 15:06 UTC",
         ),
     ],
 )

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
+from runner.settings import Settings
 from runner.token import is_token
 from web.cli import app
 from web.tokens import read_expiry
@@ -123,3 +125,9 @@ def test_when_a_token_ends(text: str, expected: int) -> None:
 def test_ends_that_are_none(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         read_expiry(text, NOW)
+
+
+def test_no_job_is_given_the_token_of_whoever_started_the_server() -> None:
+    sent = Settings(token=SecretStr("runner_swordfish")).for_job()
+    assert "swordfish" not in repr(sent)
+    assert Settings.from_job(sent).token.get_secret_value() == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from falcon import testing
 from typer.testing import CliRunner, Result
 
 import web.verbs
+from runner.groups.group import GroupRows
+from runner.groups.member import MemberEntry, MemberRows
 from runner.manager import JobManager
 from tests.web.test_jobs import start, status, wait_for_status
 from web.app import create_app
@@ -58,6 +61,20 @@ def test_a_job_by_the_command_line(client: testing.TestClient, group: str) -> No
     waited = run("wait", job_id, "--json")
     assert waited.exit_code == 3
     assert json.loads(waited.stdout)["cancellation"]["phase"] == "stopped"
+
+
+@pytest.mark.usefixtures("inside")
+def test_a_group_is_taken_in_by_the_command_line(manager: JobManager, group: str) -> None:
+    someone = MemberEntry(pn="33100000001@s.whatsapp.net")
+    with manager.store.write() as tx:
+        MemberRows(tx).put(GroupRows(tx).create(group, "Neigh\x1bbours"), someone, 0)
+    said = run("ingest", group)
+    assert said.exit_code == 0, said.output
+    assert re.match(r"In Neigh.*bours: 1 people\n", said.stdout)
+    assert "\x1b" not in said.stdout
+    assert json.loads(run("ingest", group, "--json").stdout)["gone"] == 0
+    assert run("ingest", "120363000000000999@g.us").exit_code == 4
+    assert run("ingest", "nonsense").exit_code == 4
 
 
 @pytest.mark.usefixtures("inside")
