@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from runner.settings import Settings
 
 _TRIES = 5
+_DOUBLINGS = 20  # more would leave the numbers there are, after a day of tries
 _LONGEST = 60
 _LONGEST_SLOW = 12
 _SLOW_WAITS = 5  # 5, 10, 20, 40 and 60 minutes
@@ -47,7 +48,7 @@ class Backoff:
         self._failed += 1
         if self._failed >= _TRIES and not self._endless:
             return None
-        pause: float = self._first * min(2.0 ** (self._failed - 1), _LONGEST)
+        pause: float = self._first * min(2.0 ** min(self._failed - 1, _DOUBLINGS), _LONGEST)
         return pause * (1 + _JITTER * self._chance())
 
     def slow_down(self, asked: float | None = None) -> float | None:

@@ -15,6 +15,7 @@ from runner.groups.halt import NotForCommunities
 from runner.groups.identity import LID, PN, person_id
 from runner.groups.listing import Listed
 from runner.groups.member import MemberEntry, MemberRows
+from runner.groups.silence import MEMBER
 from runner.store import Transaction
 from runner.stores.group_schema import memberships, people
 
@@ -61,11 +62,14 @@ def take_over(job: JobContext, group: Group, listing: Listing, listed: Listed, a
 
 
 def entry_of(one: Participant) -> MemberEntry | None:
-    """None for somebody with no id that a person can have."""
+    """None for somebody with no id that a person can have. "member" takes no role away: it may have been given here, by
+    hand, so that nobody removes them; whoever is no admin any more is told of by an event, or by hand.
+    """
     ids = [known for text in dict.fromkeys((one.id, one.lid, one.pn)) if text and (known := person_id(text))]
     lid = next((known for known in ids if known.endswith(LID)), None)
     pn = next((known for known in ids if known.endswith(PN)), None)
-    return MemberEntry(lid, pn, one.name, one.role, is_me=one.is_me) if ids else None
+    role = None if one.role == MEMBER else one.role
+    return MemberEntry(lid, pn, one.name, role, is_me=one.is_me) if ids else None
 
 
 def _leave_unlisted(tx: Transaction, group: Group, seen: set[int], listed: Listed, asked_at: int) -> int:

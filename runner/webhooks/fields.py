@@ -80,6 +80,8 @@ def _number(value: Any) -> float | int | None:
         return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
+    if isinstance(value, int):
+        return value if abs(value) <= _LAST_MS else None
     return value if math.isfinite(value) else None
 
 

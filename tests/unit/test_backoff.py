@@ -70,6 +70,11 @@ def test_chance_makes_a_wait_longer_by_a_quarter_at_most(chance: float, tries: i
         assert least <= found <= least * 1.25
 
 
+def test_an_endless_wait_does_not_end_after_a_day() -> None:
+    found = backoff(endless=True)
+    assert {found.wait_after(NotConnected("")) for _ in range(3000)} >= {1.0, 60.0}
+
+
 def test_the_intervals_are_settings() -> None:
     assert waits(backoff(retry_seconds=0.01), NotConnected(""))[:2] == [0.01, 0.02]
     assert waits(backoff(slow_down_seconds=0.1), RateLimited(""))[-2] == pytest.approx(1.2)
