@@ -15,12 +15,14 @@ from runner.groups.group import Group
 from runner.groups.listing import Listed
 from runner.groups.queue import QueueEntry
 from runner.groups.silence import MEMBER, WHITELISTED, silent, watched
+from runner.groups.whitelist import WhitelistRows
 from runner.store import Transaction
 from runner.stores.group_schema import memberships, removal_queue
 
 SKIPPED, ALREADY_GONE = "skipped", "already_gone"
 _GONE = "not in the group any more"
 _NAMES_OPEN = "names in an imported chat are matched to nobody yet; stays in the queue"
+_NUMBER_OPEN = "somebody on the whitelist is known by number alone, and may be this person; stays in the queue"
 _NOT_TOLD_APART = "the group's list does not show the id they are known by; stays in the queue"
 
 _QUEUED = and_(removal_queue.c.group_id == memberships.c.group_id, removal_queue.c.person_id == memberships.c.person_id)
@@ -59,7 +61,18 @@ def look_again(tx: Transaction, group: Group, entries: Sequence[QueueEntry], sla
         measured = [entry.person_id for entry in entries if entry.window_ms == window_ms]
         found = _rows(tx, group, measured, watch, now - (window_ms or 0))
         rows |= {(row.person_id, window_ms): row for row in found}
-    return [_finding(entry, rows.get((entry.person_id, entry.window_ms))) for entry in entries]
+    findings = [_finding(entry, rows.get((entry.person_id, entry.window_ms))) for entry in entries]
+    return _hold_back_unnumbered(findings) if WhitelistRows(tx).has_unplaced(group) else findings
+
+
+def _hold_back_unnumbered(findings: Sequence[Finding]) -> list[Finding]:
+    """While a number on the whitelist may be anybody's whose number the group does not show."""
+    return [
+        finding
+        if finding.outcome or finding.entry.pn
+        else replace(finding, outcome=SKIPPED, reason=_NUMBER_OPEN, stays=True)
+        for finding in findings
+    ]
 
 
 def hold_back(findings: Sequence[Finding]) -> list[Finding]:

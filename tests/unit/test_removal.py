@@ -18,6 +18,7 @@ from runner.gateways.roster import RosterGateway
 from runner.groups.group import GroupRows
 from runner.groups.imports import import_chat, import_members
 from runner.groups.member import MemberEntry, MemberRows
+from runner.groups.person import PersonRows
 from runner.groups.queue import QueueRows
 from runner.groups.unmatched import UnmatchedAuthor, UnmatchedRows
 from runner.groups.whitelist import WhitelistRows
@@ -236,6 +237,19 @@ def test_a_change_between_the_look_and_the_call_is_seen(slow: Bench) -> None:
     assert slow.time.passed > 0
     assert removed_ids(slow.home) == result["removedWhatsappIds"] == lids((1, *range(3, 13)))
     assert [one["reason"] for one in result["skipped"]] == ["on the whitelist"]
+
+
+def test_a_number_on_the_whitelist_may_be_anybody_whose_number_is_not_shown(slow: Bench) -> None:
+    """The group lists one with a number, the others by lid alone: only that one is surely somebody else."""
+    slow.members(MemberEntry(lid=lid(1), pn=pn(1)))
+    with slow.store.write() as tx:
+        WhitelistRows(tx).add(slow.group, PersonRows(tx).resolve(None, pn(99)))
+    result = slow.done()
+    assert removed_ids(slow.home) == result["removedWhatsappIds"] == [lid(1)]
+    assert {one["reason"].partition(",")[0] for one in result["skipped"]} == {
+        "somebody on the whitelist is known by number alone"
+    }
+    assert len(slow.queue()) == 11, "they stay for another time"
 
 
 def test_an_admin_by_the_fresh_listing_alone_is_spared(slow: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
