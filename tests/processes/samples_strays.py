@@ -59,8 +59,8 @@ def strays(_job: JobContext, config: StrayConfig) -> None:
 
 @workflow("freezes_in_a_commit", config=JobConfig, resumable=True)
 def freezes_in_a_commit(job: JobContext, _config: JobConfig) -> None:
-    """Is suspended, the first time, while it holds the database's lock on writing."""
-    if job.attempt == 1:
+    """Is suspended, the first time, while it holds the database's lock on writing; so its start may go unrecorded."""
+    if job.run.epoch == 1:
         job.commit(_suspend)
 
 
