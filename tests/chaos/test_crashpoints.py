@@ -94,12 +94,10 @@ CASES = [
 ]
 FEW = {
     "after_start_commit-run",
-    "after_hand_over-run",
     "after_call-run",
     "after_batch_commit-run",
     "after_cancel_commit-cancel",
     "before_settle_launch-settle",
-    "before_paused_commit-pause",
     "after_sweep-recover",
 }
 

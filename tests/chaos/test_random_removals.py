@@ -1,7 +1,7 @@
 """Random removals on a real server, by both adapters over real HTTP, from a fake gateway that fails in its own process.
 
 1,000 jobs in rounds of 20: ``tox -e chaos``. ``CHAOS_REMOVALS`` says how many, ``CHAOS_SEED`` which; an ordinary run
-plays ``CHAOS_FEW_REMOVALS`` (4) by each adapter.
+plays ``CHAOS_FEW_REMOVALS`` (2) by each adapter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.chaos.removals import RemovalPlay, fill
 from tests.waiting import wait_for
 
 EACH = 20
-FEW = int(os.environ.get("CHAOS_FEW_REMOVALS", "4"))
+FEW = int(os.environ.get("CHAOS_FEW_REMOVALS", "2"))
 ROUNDS = -(-int(os.environ.get("CHAOS_REMOVALS", "1000")) // EACH)
 SEED = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**9))
 KINDS = ("evolution", "waha")

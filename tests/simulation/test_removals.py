@@ -1,7 +1,7 @@
 """Removals under simulated time, with a gateway that fails as the real ones do; see ``test_simulation`` for the seeds.
 
 ``SIMULATION_RUNS`` says how many the marked test plays, 10,000 if nothing does, in chunks of 100; an ordinary run
-plays ``SIMULATION_FEW`` (20).
+plays ``SIMULATION_FEW`` (10).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.simulation.test_simulation import CHUNK, Places, find, judged, places
 
 __all__ = ["places"]
 
-FEW = int(os.environ.get("SIMULATION_FEW", "20"))
+FEW = int(os.environ.get("SIMULATION_FEW", "10"))
 CHUNKS = range(-(-int(os.environ.get("SIMULATION_RUNS", "10000")) // CHUNK))
 
 

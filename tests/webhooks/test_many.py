@@ -162,7 +162,7 @@ def check(store: SqlStore, story: Story, sent: int) -> None:
 
 
 def test_nothing_is_lost_and_nothing_counts_twice(tmp_path: Path) -> None:
-    play(tmp_path, 700, seed=1)
+    play(tmp_path, 300, seed=1)
 
 
 @pytest.mark.stress
