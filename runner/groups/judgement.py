@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,23 +62,19 @@ def look_again(tx: Transaction, group: Group, entries: Sequence[QueueEntry], sla
         found = _rows(tx, group, measured, watch, now - (window_ms or 0))
         rows |= {(row.person_id, window_ms): row for row in found}
     findings = [_finding(entry, rows.get((entry.person_id, entry.window_ms))) for entry in entries]
-    return _hold_back_unnumbered(findings) if WhitelistRows(tx).has_unplaced(group) else findings
+    if not WhitelistRows(tx).has_unplaced(group):
+        return findings
+    return hold_back(findings, _NUMBER_OPEN, lambda entry: entry.pn is None)
 
 
-def _hold_back_unnumbered(findings: Sequence[Finding]) -> list[Finding]:
-    """While a number on the whitelist may be anybody's whose number the group does not show."""
+def hold_back(
+    findings: Sequence[Finding], why: str = _NAMES_OPEN, who: Callable[[QueueEntry], bool] = lambda _: True
+) -> list[Finding]:
+    """While a name in a chat may be anybody's, nobody is known to be silent; ``why`` and ``who`` for other doubts."""
     return [
-        finding
-        if finding.outcome or finding.entry.pn
-        else replace(finding, outcome=SKIPPED, reason=_NUMBER_OPEN, stays=True)
-        for finding in findings
-    ]
-
-
-def hold_back(findings: Sequence[Finding]) -> list[Finding]:
-    """While a name in a chat may be anybody's, nobody is known to be silent."""
-    return [
-        finding if finding.outcome else replace(finding, outcome=SKIPPED, reason=_NAMES_OPEN, stays=True)
+        replace(finding, outcome=SKIPPED, reason=why, stays=True)
+        if finding.outcome is None and who(finding.entry)
+        else finding
         for finding in findings
     ]
 
