@@ -56,8 +56,8 @@ def _no_second_look(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Launcher, "_bound", lambda *_: True)
 
 
-def _journal_not_read(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Canceller, "record_journalled", lambda _: None)
+def _journal_not_recorded(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Canceller, "_record", lambda *_: None)
 
 
 def _only_waiting_retries_are_told(patch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ PLANTED = (
     ),
     Planted(
         "a journalled cancel is forgotten",
-        _journal_not_read,
+        _journal_not_recorded,
         frozenset({"a cancel is never lost"}),
         Scene({"cancel": 2, "lose_store": 2}, jobs=3, most_steps=25),
     ),
@@ -108,7 +108,13 @@ PLANTED = (
     Planted(
         "a retry of a retry that never ran does not wait for the first job",
         _a_retry_of_whatever_was_asked,
-        frozenset({"a retry waits until the other is over", "nothing is done twice or left out"}),
+        frozenset(
+            {
+                "a retry waits until the other is over",
+                "nothing is done twice or left out",
+                "the counters match the rows",
+            }
+        ),
         Scene({"cancel": 3, "retry": 3}, deeds=10, most_steps=15),
     ),
 )
