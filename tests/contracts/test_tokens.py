@@ -71,7 +71,10 @@ def test_names_that_can_be_given(name: str) -> None:
     assert is_token_name(name)
 
 
-@pytest.mark.parametrize("name", ["", "7", "-x", "a b", "ana\n", "é", "anonymous", "Anonymous", "x" * 65, new_token()])
+@pytest.mark.parametrize(
+    "name",
+    ["", "7", "-x", "a b", "ana\n", "é", "anonymous", "Anonymous", "x" * 65, pytest.param(new_token(), id="a token")],
+)
 def test_names_that_would_be_taken_for_something_else(name: str) -> None:
     assert not is_token_name(name)
 

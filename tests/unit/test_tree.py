@@ -79,7 +79,7 @@ def test_the_name_of_a_database_tells_nothing_of_its_password(other: str) -> Non
         "postgresql+psycopg://me:secret@host:5433/jobs",
         "postgresql+psycopg://me:secret@host:5432/others",
         "postgresql+psycopg://me:secret@host:5432/jobs?options=-csearch_path=x",
-        DATABASE,
+        pytest.param(DATABASE, id="of this process"),
     ],
 )
 def test_another_database_has_another_name(other: str) -> None:
