@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TypeVar
 
 from sqlalchemy import func, select
@@ -12,11 +13,12 @@ from runner.context import JobContext
 from runner.gateway import Listing, Participant
 from runner.groups.group import Group, GroupRows
 from runner.groups.halt import NotForCommunities
-from runner.groups.identity import LID, PN, person_id
+from runner.groups.identity import LID, person_id
 from runner.groups.listing import Listed
 from runner.groups.member import MemberEntry, MemberRows
+from runner.groups.member_changes import has_ids
 from runner.groups.silence import MEMBER
-from runner.store import Transaction
+from runner.store import Store, Transaction
 from runner.stores.group_schema import memberships, people
 
 FRESH_MS = 3_600_000
@@ -44,8 +46,8 @@ def take_over(job: JobContext, group: Group, listing: Listing, listed: Listed, a
     activity, so who is new here is watched from now on. In transactions of some thousand people, so that nobody else
     waits long; interrupted, it is done again.
     """
-    seen: set[int] = set()
-    for some in _by(_AT_ONCE, listing.participants):
+    seen, new = job.patiently(lambda: _known_and_new(job.store, group, listing, listed))
+    for some in _by(_AT_ONCE, new):
         entries = [entry for one in some if (entry := entry_of(one)) is not None]
 
         def book(tx: Transaction, entries: Sequence[MemberEntry] = entries) -> None:
@@ -65,11 +67,36 @@ def entry_of(one: Participant) -> MemberEntry | None:
     """None for somebody with no id that a person can have. "member" takes no role away: it may have been given here, by
     hand, so that nobody removes them; whoever is no admin any more is told of by an event, or by hand.
     """
-    ids = [known for text in dict.fromkeys((one.id, one.lid, one.pn)) if text and (known := person_id(text))]
-    lid = next((known for known in ids if known.endswith(LID)), None)
-    pn = next((known for known in ids if known.endswith(PN)), None)
+    lid: str | None = None
+    pn: str | None = None
+    for text in (one.id, one.lid, one.pn):
+        if not text or text in (lid, pn):
+            continue
+        known = person_id(text)
+        if known and known.endswith(LID):
+            lid = lid or known
+        else:
+            pn = pn or known
     role = None if one.role == MEMBER else one.role
-    return MemberEntry(lid, pn, one.name, role, is_me=one.is_me) if ids else None
+    return MemberEntry(lid, pn, one.name, role, is_me=one.is_me) if lid or pn else None
+
+
+def _known_and_new(
+    store: Store, group: Group, listing: Listing, listed: Listed
+) -> tuple[set[int], Sequence[Participant]]:
+    """The person ids of those of whom the list says nothing new, and all others on it. Most lists come again."""
+    joined = memberships.join(people, people.c.id == memberships.c.person_id)
+    present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
+    query = select(people.c.id, people.c.lid, people.c.pn, people.c.name, memberships.c.role, memberships.c.is_me)
+    as_known: dict[Participant, int] = {}
+    with store.read() as tx:
+        rows = tx.connection.execute(query.select_from(joined).where(*present))
+        for row in chain.from_iterable(rows.partitions(_AT_ONCE)):
+            one = listed.find(row.lid, row.pn)
+            entry = entry_of(one) if one else None
+            if one and entry and has_ids(row, entry) and entry.role in (None, row.role) and entry.is_me <= row.is_me:
+                as_known[one] = row.id
+    return set(as_known.values()), [one for one in listing.participants if one not in as_known]
 
 
 def _leave_unlisted(tx: Transaction, group: Group, seen: set[int], listed: Listed, asked_at: int) -> int:

@@ -49,7 +49,10 @@ class Listed:
     all_pns: bool = True
 
     def find(self, *ids: str | None) -> Participant | None:
-        return next((self.by_id[known] for known in ids if known in self.by_id), None)
+        for known in ids:
+            if known in self.by_id:
+                return self.by_id[known]
+        return None
 
     def find_person(self, lid: str | None, pn: str | None) -> Participant | None:
         """As ``find``, but nobody who is listed with another lid: their number has moved to somebody else."""

@@ -75,7 +75,7 @@ def test_the_time_of_a_pause_is_not_counted(jobs: Jobs) -> None:
 
 def test_a_call_cut_by_a_timeout_is_found_out(open_jobs: Callable[..., Jobs], effects: str) -> None:
     jobs = open_jobs(grace_seconds=0.1, terminate_seconds=0.1)
-    job_id = start(jobs, "act", timeout_ms=300, effects=effects, hang_in=2, call_seconds=0.5, key="k")
+    job_id = start(jobs, "act", timeout_ms=2000, effects=effects, hang_in=2, call_seconds=0.5, key="k")
     wait_for(lambda: Path(effects + ".hung").exists(), "the second call hangs")
     assert_failed(jobs.until_over(job_id), StopReason.TIMEOUT)
     assert jobs.result(job_id)["done"] == effects_in(effects)
