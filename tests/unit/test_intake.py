@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -233,6 +234,39 @@ def test_a_participant_with_no_id_of_a_person_is_left_out() -> None:
     assert entry_of(Participant("nobody", None, None, "member")) is None
     by_number = entry_of(Participant("33100000001@c.us", "5:12@lid", None, "admin", is_me=True))
     assert by_number == MemberEntry("5@lid", "33100000001@s.whatsapp.net", role="admin", is_me=True)
+
+
+def drawn(chance: random.Random) -> Listing:
+    """Twelve people in any order, who show a lid, a number or both; numbers move between them."""
+    numbers = chance.sample(range(1, 15), 12)
+    people = []
+    for number, has_pn in zip(range(1, 13), numbers, strict=True):
+        shows, pn_ = chance.choice(["lid", "both", "both"]), f"33{has_pn:09d}@s.whatsapp.net"
+        role, name = chance.choice(["member", "member", "admin"]), chance.choice([None, "A", "B"])
+        known = (lid(number), lid(number), pn_ if shows == "both" else None)
+        people.append(Participant(*known, role, is_me=number == 1, name=name))
+    listed = chance.sample(people, len(people))
+    return Listing(None, len(listed), tuple(listed))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_whole_list_says_what_its_people_say_one_by_one(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    whole, single = Bench(tmp_path / "whole", gateway=SLOW), Bench(tmp_path / "single", gateway=SLOW)
+    job = whole.context(whole.start())
+    for at in (NOW, NOW + 1, NOW + 2):
+        listing = drawn(chance)
+        take_over(job, whole.group, listing, listed_of(listing), at)
+        with single.store.write() as tx:
+            for one in listing.participants:
+                entry = entry_of(one)
+                assert entry is not None
+                MemberRows(tx).put(single.group, entry, at, live=True)
+        for one in listing.participants:
+            mine, theirs = member(whole, one.id), member(single, one.id)
+            assert replace(mine, person_id=0) == replace(theirs, person_id=0)
+    whole.close()
+    single.close()
 
 
 # -- cost --------------------------------------------------------------------------------------------------------
