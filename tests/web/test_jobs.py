@@ -136,6 +136,7 @@ def test_a_finished_job_can_be_deleted_and_a_live_one_cannot(client: testing.Tes
 
 def test_an_unchanged_job_is_304(client: testing.TestClient, body: Body) -> None:
     job_id = start(client, body)
+    wait_for(lambda: status(client, job_id)["status"] == "running", "it runs")
     wait_for(lambda: status(client, job_id)["progress"]["processed"] == 10, "all ten are processed")
     path = f"/admin/jobs/{job_id}/status"
     tag = client.simulate_get(path).headers["etag"]
