@@ -23,14 +23,14 @@ from scripts import (
     bench_reads,
     bench_restart,
     bench_starts,
+    bench_sync,
     bench_trees,
 )
 from scripts.bench_place import Place
 from scripts.bench_rows import HEADINGS, Figure, NotMeasured, Row, notes, table
 
-NOT_HERE = "sync of a 100,000-member group: not measured here, it belongs to the groups"
 PEER_SECONDS = 600
-NAMES = "starts, cancels, force, trees, memory, many, restart, reads, newest, fsync, peers"
+NAMES = "starts, cancels, force, trees, memory, many, restart, reads, newest, sync, fsync, peers"
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def groups(place: Place) -> dict[str, Group]:
         "restart": Group(bench_restart.FIGURES, bench_restart.measure, 180),
         "reads": Group((bench_reads.GETS,), bench_reads.measure),
         "newest": Group((bench_reads.newest_figure(place.rows),), bench_reads.measure_newest, 60 + place.rows // 2000),
+        "sync": Group(bench_sync.FIGURES, bench_sync.measure),
         "fsync": Group((bench_reads.FSYNC,), bench_reads.measure_fsync),
     }
 
@@ -155,7 +156,7 @@ def print_all(rows: Sequence[Row], before: str) -> None:
     print("Two numbers in a row of times are p50 / p99. The ratio is that of the first number to the bare limit's.\n")
     if rows:
         print(table(HEADINGS, (row.cells() for row in rows)))
-        print("\n" + "\n".join([*notes(rows), f"- {NOT_HERE}"]), flush=True)
+        print("\n" + "\n".join(notes(rows)), flush=True)
 
 
 if __name__ == "__main__":
