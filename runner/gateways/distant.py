@@ -13,6 +13,7 @@ from runner.gateway import (
     BadRequest,
     Connection,
     GatewayError,
+    Listing,
     NotConnected,
     Outcome,
     OutcomeKind,
@@ -96,19 +97,24 @@ class Distant:
         if left < _ENOUGH * self.call_seconds:
             raise NotConnected("there was too little time left for the call; nothing was sent")
 
-    def judge(self, rows: Any, ids: Sequence[str], are_admin: Callable[[], bool]) -> dict[str, Outcome]:
-        """By the rows of a removal's answer; unknown for everybody if there are none."""
+    def judge(self, rows: Any, ids: Sequence[str], listing: Callable[[], Listing]) -> dict[str, Outcome]:
+        """By the rows of a removal's answer; unknown for everybody if there are none.
+
+        ``listing``: the group now, asked for where only our role in it says what the rows mean.
+        """
         codes = codes_of(rows, ids)
-        if not codes:
-            return dict.fromkeys(ids, UNKNOWN)
+        return outcomes_of(codes, ids, lambda: _are_admin(listing)) if codes else dict.fromkeys(ids, UNKNOWN)
 
-        def for_certain() -> bool:
-            try:
-                return are_admin()
-            except GatewayError:
-                return False
 
-        return outcomes_of(codes, ids, for_certain)
+def _are_admin(listing: Callable[[], Listing]) -> bool | None:
+    """None where no list comes, or it does not show who of them we are."""
+    try:
+        listed = listing()
+    except GatewayError:
+        return None
+    if listed.me is None:
+        return False if listed.lacks_us else None
+    return listed.me.role != "member"
 
 
 def refused(answer: Answer, texts: Texts, *, of_removal: bool, names: str) -> GatewayError | None:

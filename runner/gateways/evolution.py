@@ -71,14 +71,10 @@ class EvolutionGateway:
     def _outcomes(self, answer: Answer, group_wa_id: str, ids: Sequence[str]) -> dict[str, Outcome]:
         if answer.status in (200, 201):
             rows = answer.body.get("updateParticipants") if isinstance(answer.body, dict) else None
-            return self._distant.judge(rows, ids, lambda: self._are_admin(group_wa_id))
+            return self._distant.judge(rows, ids, lambda: self.list_group(group_wa_id))
         if error := _certain(answer, of_removal=True):
             raise error
         return dict.fromkeys(ids, UNKNOWN)
-
-    def _are_admin(self, group_wa_id: str) -> bool:
-        me = self.list_group(group_wa_id).me
-        return me is not None and me.role != "member"
 
     def _state(self, seconds: float) -> Connection:
         answer = self._distant.look(f"/instance/connectionState/{self._instance}", seconds=seconds)
