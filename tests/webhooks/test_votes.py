@@ -48,7 +48,7 @@ def test_who_votes_has_been_heard_also_where_the_vote_cannot_be_read(event: str)
 def test_the_group_and_the_voter_in_the_fields_of_a_message() -> None:
     vote = VOTE | {"from": GROUP, "to": None, "participant": ANA}
     assert heard(vote).who == Someone(ANA, None)
-    inside = {"_data": {"key": {"participantAlt": ANA_PN}, "pushName": "Ana"}}
+    inside: dict[str, Any] = {"_data": {"key": {"participantAlt": ANA_PN}, "pushName": "Ana"}}
     assert heard(vote, **inside).who == Someone(ANA, ANA_PN, "Ana")
 
 
@@ -79,7 +79,7 @@ def test_what_is_no_vote_of_somebody_in_a_group(vote: Any, outcome: Outcome) -> 
 
 def test_evolution_tells_of_a_vote_as_of_a_message() -> None:
     """Read in Evolution's source: its ``messages.upsert`` of a vote names the voter, as of any message."""
-    vote: dict[str, Any] = {"message": {"pollUpdateMessage": {"vote": {"selectedOptions": ["Awesome!"]}}}, "pollUpdates": []}
+    vote: dict[str, Any] = {"message": {"pollUpdateMessage": {"vote": {"selectedOptions": []}}}, "pollUpdates": []}
     body = message("3EB0AAAA", ANA, 1_760_000_000, alt=ANA_PN, messageType="pollUpdateMessage", **vote)
     (found,) = evolution.read(json.dumps(body).encode(), NOW).events
     assert found == Heard(GROUP, Someone(ANA, ANA_PN, "Ana"), 1_760_000_000_000, "3EB0AAAA")
