@@ -26,10 +26,16 @@ def lids(*numbers: int) -> list[str]:
 
 
 def behave(
-    folder: Path, *, codes: dict[str, Any] | None = None, my_role: str = "admin", stale: bool = False, **more: Any
+    folder: Path,
+    *,
+    codes: dict[str, Any] | None = None,
+    my_role: str = "admin",
+    stale: bool = False,
+    announce: bool = False,
+    **more: Any,
 ) -> None:
     people = [{"lid": lid(number)} for number in range(1, 20)] + [{"lid": ME, "pn": P_ME, "role": my_role}]
-    group = {"people": people, "codes": codes or {}, "stale": stale}
+    group = {"people": people, "codes": codes or {}, "stale": stale, "announce": announce}
     control(folder, **({"me": {"pn": P_ME}, "groups": {WA_ID: group}} | more))
 
 
@@ -163,6 +169,12 @@ def test_where_nobody_can_tell_whether_we_are_an_admin_nobody_is_given_up(bench:
     assert "whitelist" in result["error"]
     assert len(fake_of(bench).calls("remove")) == 1
     assert (len(bench.queue()), bench.history()) == (8, [])
+
+
+def test_silence_is_no_reason_where_only_admins_write(bench: Bench) -> None:
+    behave(bench.home, announce=True)
+    assert "Only admins write in this group" in ended(bench, "failed")["error"]
+    assert (fake_of(bench).calls("remove"), bench.queue()) == ([], [])
 
 
 def test_with_a_wrong_key_it_ends_at_once(bench: Bench) -> None:
