@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,9 @@ _STATES = {
     "FAILED": "the session has failed; restart it in WAHA",
 }
 _MOST_LOOKUPS = 20
+_EMPTY = {"", "null", "{}", "[]"}
+_LOOK_AGAIN_SECONDS = 5.0
+"""An engine that has just begun answers 200 with nothing for a group that is there: only later that means something."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class WahaGateway:
         self._distant = Distant(Channel(access, "X-Api-Key"), call_seconds)
         self._session = segment(access.name)
         self._descriptions: dict[str, dict[str, Any]] = {}
+        self._empty_since: dict[str, float] = {}
         self._numbers: dict[str, str | None] = {}
 
     @property
@@ -57,12 +62,15 @@ class WahaGateway:
 
         Raises GroupGone, NotConnected, AuthFailed, RateLimited, BadRequest or Transient.
         """
-        me = self._look_at_session().me
-        described = self._description(group_wa_id)
+        session = self._look_at_session()
+        me = session.me
+        described = self._description(group_wa_id, session.state)
         answer = self._distant.look(f"{self._group(group_wa_id)}/participants/v2", most_bytes=LIST_BYTES)
         if answer.status != 200:
             raise _failure(answer)
         listing = Listing(_name(described), None, tuple(self._people(answer, me)))
+        if not listing.participants:
+            self._descriptions.pop(group_wa_id)  # whether there is such a group at all must be asked anew
         inner = described.get("groupMetadata")
         raw = described | inner if isinstance(inner, dict) else described
         return with_flags(_about_us(listing, me), raw)
@@ -101,15 +109,27 @@ class WahaGateway:
         texts = [me.get(name) for name in ("id", "lid")] if isinstance(me, dict) else []
         return _Session(session["status"], tuple(known for text in texts if text and (known := person_id(str(text)))))
 
-    def _description(self, group_wa_id: str) -> dict[str, Any]:
+    def _description(self, group_wa_id: str, state: str) -> dict[str, Any]:
         if group_wa_id not in self._descriptions:
             answer = self._distant.look(self._group(group_wa_id), most_bytes=LIST_BYTES)
-            if answer.status != 200:
+            if answer.status == 200 and answer.sample.strip() in _EMPTY:
+                raise self._nothing_said(group_wa_id, state)
+            self._empty_since.pop(group_wa_id, None)
+            if answer.status != 200 or not isinstance(answer.body, dict):
                 raise _failure(answer)
-            if not answer.body or not isinstance(answer.body, dict):
-                raise GroupGone(NOT_IN_IT)
             self._descriptions[group_wa_id] = answer.body
         return self._descriptions[group_wa_id]
+
+    def _nothing_said(self, group_wa_id: str, state: str) -> GatewayError:
+        """Of a group. It is gone when a session at work says so again after a wait, and nothing else in between."""
+        if state != "WORKING":
+            self._empty_since.pop(group_wa_id, None)
+        elif (since := self._empty_since.get(group_wa_id)) is None:
+            self._empty_since[group_wa_id] = time.monotonic()
+        elif time.monotonic() - since >= _LOOK_AGAIN_SECONDS:
+            return GroupGone(NOT_IN_IT)
+        said = "the gateway says nothing of this group: it has not read it yet, or we are not in it any more"
+        return Transient(said, nothing_sent=True)
 
     def _people(self, answer: Answer, me: tuple[str, ...]) -> Sequence[Participant]:
         """Without those who have left, who are listed too. Who shows no number may be ourselves: admins are asked."""
