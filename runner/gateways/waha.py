@@ -10,9 +10,9 @@ from typing import Any
 from runner.gateway import BadRequest, Connection, GatewayError, GroupGone, Listing, Outcome, Participant, Transient
 from runner.gateways.access import Access
 from runner.gateways.channel import LIST_BYTES, Answer, Channel
-from runner.gateways.distant import Distant, first_of, refused, segment, texts_in
+from runner.gateways.distant import Distant, first_of, not_understood, refused, segment, texts_in
 from runner.gateways.people import lacks_us, participant_of, plain_name, with_flags
-from runner.gateways.refusals import NOT_IN_IT, UNKNOWN, connection_lost, not_connected
+from runner.gateways.refusals import NOT_IN_IT, connection_lost, not_connected
 from runner.identity import PN, person_id
 
 NAMES = "WAHA_URL, WAHA_API_KEY and WAHA_SESSION"
@@ -90,11 +90,8 @@ class WahaGateway:
         return self._distant.remove(ids, seconds_left, self.connection, send)
 
     def _outcomes(self, answer: Answer, group_wa_id: str, ids: Sequence[str]) -> dict[str, Outcome]:
-        if answer.status in (200, 201):
-            return self._distant.judge(answer.body, ids, lambda: self.list_group(group_wa_id))
-        if error := _certain(answer, of_removal=True):
-            raise error
-        return dict.fromkeys(ids, UNKNOWN)
+        refusal = _certain(answer, of_removal=True)
+        return self._distant.judge(answer, answer.body, ids, refusal, lambda: self.list_group(group_wa_id))
 
     def _state(self, seconds: float) -> Connection:
         state = self._look_at_session(seconds).state
@@ -134,7 +131,7 @@ class WahaGateway:
     def _people(self, answer: Answer, me: tuple[str, ...]) -> Sequence[Participant]:
         """Without those who have left, who are listed too. Who shows no number may be ourselves: admins are asked."""
         if not isinstance(answer.body, list):
-            raise _not_understood(answer)
+            raise not_understood(answer, _texts(answer))
         left = [isinstance(raw, dict) and raw.get("role") == "left" for raw in answer.body]
         people = [participant_of(raw, me) for raw, gone in zip(answer.body, left, strict=True) if not gone]
         read = [one for one in people if one]
@@ -193,7 +190,8 @@ def _failure(answer: Answer) -> GatewayError:
     """Why an answer to a look is none. A text that is not known means "try again"."""
     if error := _certain(answer, of_removal=False):
         return error
-    return not_connected("its connection was closed") if connection_lost(_texts(answer)) else _not_understood(answer)
+    texts = _texts(answer)
+    return not_connected("its connection was closed") if connection_lost(texts) else not_understood(answer, texts)
 
 
 def _texts(answer: Answer) -> list[str]:
@@ -202,8 +200,3 @@ def _texts(answer: Answer) -> list[str]:
     exception = body.get("exception")
     inner = [exception.get("message"), exception.get("details")] if isinstance(exception, dict) else [exception]
     return texts_in(*inner, body.get("message"), body.get("error"))
-
-
-def _not_understood(answer: Answer) -> Transient:
-    said = first_of(_texts(answer), answer.sample)
-    return Transient(f"the gateway answered {answer.status}, which is not understood: {said}", nothing_sent=True)
