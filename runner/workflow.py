@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 ENTRY_POINTS = "cancellable_jobs.workflows"
 START_OPTIONS = frozenset(
     {"type", "ifBusy", "priority", "runAt", "timeoutMs", "maxAttempts", "retryDelayMs", "after", "maxMemoryMb"}
-    | {"reviewed", "ignoreUnmatched"}
+    | {"reviewed", "ignoreUnmatched", "ignoreAnnouncement"}
 )
 """Names a start request gives a meaning of their own; no config may use them."""
 

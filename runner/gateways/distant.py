@@ -13,6 +13,7 @@ from runner.gateway import (
     BadRequest,
     Connection,
     GatewayError,
+    Listing,
     NotConnected,
     Outcome,
     OutcomeKind,
@@ -96,19 +97,35 @@ class Distant:
         if left < _ENOUGH * self.call_seconds:
             raise NotConnected("there was too little time left for the call; nothing was sent")
 
-    def judge(self, rows: Any, ids: Sequence[str], are_admin: Callable[[], bool]) -> dict[str, Outcome]:
-        """By the rows of a removal's answer; unknown for everybody if there are none."""
-        codes = codes_of(rows, ids)
-        if not codes:
-            return dict.fromkeys(ids, UNKNOWN)
+    def judge(
+        self,
+        answer: Answer,
+        rows: Any,
+        ids: Sequence[str],
+        refusal: GatewayError | None,
+        listing: Callable[[], Listing],
+    ) -> dict[str, Outcome]:
+        """What a removal's answer says of each: by its ``rows``, unknown for everybody if there are none.
 
-        def for_certain() -> bool:
-            try:
-                return are_admin()
-            except GatewayError:
-                return False
+        ``refusal``: what it certainly is where it is no success. ``listing``: the group now, asked for where only our
+        role in it says what the rows mean.
+        """
+        is_success = answer.status in (200, 201)
+        if refusal and not is_success:
+            raise refusal
+        codes = codes_of(rows, ids) if is_success else {}
+        return outcomes_of(codes, ids, lambda: _are_admin(listing)) if codes else dict.fromkeys(ids, UNKNOWN)
 
-        return outcomes_of(codes, ids, for_certain)
+
+def _are_admin(listing: Callable[[], Listing]) -> bool | None:
+    """None where no list comes, or it does not show who of them we are."""
+    try:
+        listed = listing()
+    except GatewayError:
+        return None
+    if listed.me is None:
+        return False if listed.lacks_us else None
+    return listed.me.role != "member"
 
 
 def refused(answer: Answer, texts: Texts, *, of_removal: bool, names: str) -> GatewayError | None:
@@ -135,6 +152,12 @@ def _turned_away(status: int, names: str) -> GatewayError:
     return BadRequest(
         f"the gateway's address leads elsewhere ({status}) and is not followed; name the final one: {names}"
     )
+
+
+def not_understood(answer: Answer, texts: Iterable[str]) -> Transient:
+    """Of a look, which changes nothing. ``texts``: what it says, the likeliest first."""
+    said = first_of(texts, answer.sample)
+    return Transient(f"the gateway answered {answer.status}, which is not understood: {said}", nothing_sent=True)
 
 
 def segment(text: str) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 from runner.gateway import BadRequest, Connection, GatewayError, Listing, Outcome, Transient
 from runner.gateways.access import Access
 from runner.gateways.channel import LIST_BYTES, Answer, Channel
-from runner.gateways.distant import Distant, first_of, refused, segment, texts_in
+from runner.gateways.distant import Distant, not_understood, refused, segment, texts_in
 from runner.gateways.people import lacks_us, participant_of, plain_name, whole, with_flags
-from runner.gateways.refusals import UNKNOWN, connection_lost, not_connected
+from runner.gateways.refusals import connection_lost, not_connected
 from runner.identity import person_id
 
 NAMES = "EVOLUTION_API_URL, EVOLUTION_API_KEY and EVOLUTION_INSTANCE_NAME"
@@ -69,16 +69,9 @@ class EvolutionGateway:
         return self._distant.remove(ids, seconds_left, self.connection, send)
 
     def _outcomes(self, answer: Answer, group_wa_id: str, ids: Sequence[str]) -> dict[str, Outcome]:
-        if answer.status in (200, 201):
-            rows = answer.body.get("updateParticipants") if isinstance(answer.body, dict) else None
-            return self._distant.judge(rows, ids, lambda: self._are_admin(group_wa_id))
-        if error := _certain(answer, of_removal=True):
-            raise error
-        return dict.fromkeys(ids, UNKNOWN)
-
-    def _are_admin(self, group_wa_id: str) -> bool:
-        me = self.list_group(group_wa_id).me
-        return me is not None and me.role != "member"
+        rows = answer.body.get("updateParticipants") if isinstance(answer.body, dict) else None
+        refusal = _certain(answer, of_removal=True)
+        return self._distant.judge(answer, rows, ids, refusal, lambda: self.list_group(group_wa_id))
 
     def _state(self, seconds: float) -> Connection:
         answer = self._distant.look(f"/instance/connectionState/{self._instance}", seconds=seconds)
@@ -145,8 +138,7 @@ def _texts(answer: Answer) -> list[str]:
 
 
 def _not_understood(answer: Answer) -> Transient:
-    said = first_of(reversed(_texts(answer)), answer.sample)
-    return Transient(f"the gateway answered {answer.status}, which is not understood: {said}", nothing_sent=True)
+    return not_understood(answer, reversed(_texts(answer)))
 
 
 def _owner(instances: Any, name: str) -> str | None:

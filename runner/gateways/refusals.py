@@ -39,6 +39,10 @@ _REASONS = {
 }
 _SLOW = "WhatsApp asks for a pause: too many requests"
 NOT_ADMIN = "we are not an admin of this group; make the number an admin there, and retry the job"
+_MAYBE_NOT_ADMIN = (
+    "WhatsApp lets us remove nobody of the batch, and whether we are an admin of this group cannot be told; make the "
+    "number an admin there, or, where it is one, put whom WhatsApp protects on the whitelist, and retry the job"
+)
 NOT_IN_IT = "there is no such group, or we are not in it any more"
 
 
@@ -90,18 +94,20 @@ def outcome_of(code: str) -> Outcome:
 
 
 def outcomes_of(
-    codes: Mapping[str, str | None], ids: Sequence[str], are_admin: Callable[[], bool]
+    codes: Mapping[str, str | None], ids: Sequence[str], are_admin: Callable[[], bool | None]
 ) -> dict[str, Outcome]:
     """One outcome for each of ``ids`` by their codes; unknown for whoever has none.
 
-    Raises RateLimited when everybody is put off, NotAdmin when everybody is refused for want of rights. Of one person
-    alone nobody can say whether it is them or us: then ``are_admin`` is asked.
+    Raises RateLimited when everybody is put off, NotAdmin when everybody is refused for want of rights. Their codes do
+    not say whether it is we who lack the right, or people whom WhatsApp protects, of whom a batch may have several:
+    ``are_admin`` is asked. None: it cannot be told; then it is taken for our want, since nobody is given up by that.
     """
     outcomes = {known: outcome_of(codes.get(known) or "") for known in ids}
     if all(outcome.kind is OutcomeKind.LATER for outcome in outcomes.values()):
         raise RateLimited(next(iter(outcomes.values())).reason or _SLOW)
-    if all(outcome.code in _NO_RIGHTS for outcome in outcomes.values()) and (len(ids) > 1 or not are_admin()):
-        raise NotAdmin(f"{NOT_ADMIN} ({next(iter(outcomes.values())).code} for everybody)")
+    if all(outcome.code in _NO_RIGHTS for outcome in outcomes.values()) and not (admin := are_admin()):
+        code = next(iter(outcomes.values())).code
+        raise NotAdmin(f"{NOT_ADMIN if admin is False else _MAYBE_NOT_ADMIN} ({code} for everybody)")
     return outcomes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 from runner.gateway import BadRequest, Connection, GatewayError, GroupGone, Listing, Outcome, Participant, Transient
 from runner.gateways.access import Access
 from runner.gateways.channel import LIST_BYTES, Answer, Channel
-from runner.gateways.distant import Distant, first_of, refused, segment, texts_in
+from runner.gateways.distant import Distant, first_of, not_understood, refused, segment, texts_in
 from runner.gateways.people import lacks_us, participant_of, plain_name, with_flags
-from runner.gateways.refusals import NOT_IN_IT, UNKNOWN, connection_lost, not_connected
+from runner.gateways.refusals import NOT_IN_IT, connection_lost, not_connected
 from runner.identity import PN, person_id
 
 NAMES = "WAHA_URL, WAHA_API_KEY and WAHA_SESSION"
@@ -23,6 +24,9 @@ _STATES = {
     "FAILED": "the session has failed; restart it in WAHA",
 }
 _MOST_LOOKUPS = 20
+_EMPTY = {"", "null", "{}", "[]"}
+_LOOK_AGAIN_SECONDS = 5.0
+"""An engine that has just begun answers 200 with nothing for a group that is there: only later that means something."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class WahaGateway:
         self._distant = Distant(Channel(access, "X-Api-Key"), call_seconds)
         self._session = segment(access.name)
         self._descriptions: dict[str, dict[str, Any]] = {}
+        self._empty_since: dict[str, float] = {}
         self._numbers: dict[str, str | None] = {}
 
     @property
@@ -57,12 +62,15 @@ class WahaGateway:
 
         Raises GroupGone, NotConnected, AuthFailed, RateLimited, BadRequest or Transient.
         """
-        me = self._look_at_session().me
-        described = self._description(group_wa_id)
+        session = self._look_at_session()
+        me = session.me
+        described = self._description(group_wa_id, session.state)
         answer = self._distant.look(f"{self._group(group_wa_id)}/participants/v2", most_bytes=LIST_BYTES)
         if answer.status != 200:
             raise _failure(answer)
         listing = Listing(_name(described), None, tuple(self._people(answer, me)))
+        if not listing.participants:
+            self._descriptions.pop(group_wa_id)  # whether there is such a group at all must be asked anew
         inner = described.get("groupMetadata")
         raw = described | inner if isinstance(inner, dict) else described
         return with_flags(_about_us(listing, me), raw)
@@ -82,15 +90,8 @@ class WahaGateway:
         return self._distant.remove(ids, seconds_left, self.connection, send)
 
     def _outcomes(self, answer: Answer, group_wa_id: str, ids: Sequence[str]) -> dict[str, Outcome]:
-        if answer.status in (200, 201):
-            return self._distant.judge(answer.body, ids, lambda: self._are_admin(group_wa_id))
-        if error := _certain(answer, of_removal=True):
-            raise error
-        return dict.fromkeys(ids, UNKNOWN)
-
-    def _are_admin(self, group_wa_id: str) -> bool:
-        me = self.list_group(group_wa_id).me
-        return me is not None and me.role != "member"
+        refusal = _certain(answer, of_removal=True)
+        return self._distant.judge(answer, answer.body, ids, refusal, lambda: self.list_group(group_wa_id))
 
     def _state(self, seconds: float) -> Connection:
         state = self._look_at_session(seconds).state
@@ -105,20 +106,32 @@ class WahaGateway:
         texts = [me.get(name) for name in ("id", "lid")] if isinstance(me, dict) else []
         return _Session(session["status"], tuple(known for text in texts if text and (known := person_id(str(text)))))
 
-    def _description(self, group_wa_id: str) -> dict[str, Any]:
+    def _description(self, group_wa_id: str, state: str) -> dict[str, Any]:
         if group_wa_id not in self._descriptions:
             answer = self._distant.look(self._group(group_wa_id), most_bytes=LIST_BYTES)
-            if answer.status != 200:
+            if answer.status == 200 and answer.sample.strip() in _EMPTY:
+                raise self._nothing_said(group_wa_id, state)
+            self._empty_since.pop(group_wa_id, None)
+            if answer.status != 200 or not isinstance(answer.body, dict):
                 raise _failure(answer)
-            if not answer.body or not isinstance(answer.body, dict):
-                raise GroupGone(NOT_IN_IT)
             self._descriptions[group_wa_id] = answer.body
         return self._descriptions[group_wa_id]
+
+    def _nothing_said(self, group_wa_id: str, state: str) -> GatewayError:
+        """Of a group. It is gone when a session at work says so again after a wait, and nothing else in between."""
+        if state != "WORKING":
+            self._empty_since.pop(group_wa_id, None)
+        elif (since := self._empty_since.get(group_wa_id)) is None:
+            self._empty_since[group_wa_id] = time.monotonic()
+        elif time.monotonic() - since >= _LOOK_AGAIN_SECONDS:
+            return GroupGone(NOT_IN_IT)
+        said = "the gateway says nothing of this group: it has not read it yet, or we are not in it any more"
+        return Transient(said, nothing_sent=True)
 
     def _people(self, answer: Answer, me: tuple[str, ...]) -> Sequence[Participant]:
         """Without those who have left, who are listed too. Who shows no number may be ourselves: admins are asked."""
         if not isinstance(answer.body, list):
-            raise _not_understood(answer)
+            raise not_understood(answer, _texts(answer))
         left = [isinstance(raw, dict) and raw.get("role") == "left" for raw in answer.body]
         people = [participant_of(raw, me) for raw, gone in zip(answer.body, left, strict=True) if not gone]
         read = [one for one in people if one]
@@ -177,7 +190,8 @@ def _failure(answer: Answer) -> GatewayError:
     """Why an answer to a look is none. A text that is not known means "try again"."""
     if error := _certain(answer, of_removal=False):
         return error
-    return not_connected("its connection was closed") if connection_lost(_texts(answer)) else _not_understood(answer)
+    texts = _texts(answer)
+    return not_connected("its connection was closed") if connection_lost(texts) else not_understood(answer, texts)
 
 
 def _texts(answer: Answer) -> list[str]:
@@ -186,8 +200,3 @@ def _texts(answer: Answer) -> list[str]:
     exception = body.get("exception")
     inner = [exception.get("message"), exception.get("details")] if isinstance(exception, dict) else [exception]
     return texts_in(*inner, body.get("message"), body.get("error"))
-
-
-def _not_understood(answer: Answer) -> Transient:
-    said = first_of(_texts(answer), answer.sample)
-    return Transient(f"the gateway answered {answer.status}, which is not understood: {said}", nothing_sent=True)

@@ -41,6 +41,17 @@ class NotForCommunities(RunnerError):
         )
 
 
+class OnlyAdminsWrite(RunnerError):
+    """Where members cannot write, nobody is silent by choice."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Only admins write in this group (it is an announcement group), so the silence of its members says nothing "
+            "of them. Nobody was removed. Put those who are to go in the queue by hand and start removal_queue; or, if "
+            'their silence is to count all the same, start with "ignoreAnnouncement": true'
+        )
+
+
 @contextmanager
 def halting() -> Iterator[None]:
     """What the gateway raises beyond all tries becomes the end of the job."""

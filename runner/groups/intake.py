@@ -29,6 +29,7 @@ _AT_ONCE = 4000
 _GONE_AT_ONCE = 400
 _ANNOUNCEMENTS = (
     "only admins write in this group (it is an announcement group), so the silence of its members says nothing of them"
+    '; a real run removes nobody by it without "ignoreAnnouncement": true'
 )
 
 

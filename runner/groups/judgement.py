@@ -23,6 +23,7 @@ SKIPPED, ALREADY_GONE = "skipped", "already_gone"
 _GONE = "not in the group any more"
 _NAMES_OPEN = "names in an imported chat are matched to nobody yet; stays in the queue"
 _NUMBER_OPEN = "somebody on the whitelist is known by number alone, and may be this person; stays in the queue"
+_NOT_BY_SILENCE = "only admins write in this group, so their silence says nothing; stays in the queue"
 _NOT_TOLD_APART = "the group's list does not show the id they are known by; stays in the queue"
 
 _QUEUED = and_(removal_queue.c.group_id == memberships.c.group_id, removal_queue.c.person_id == memberships.c.person_id)
@@ -95,6 +96,13 @@ def look_at_listing(finding: Finding, listed: Listed) -> Finding:
     if participant.role != MEMBER:
         return replace(seen, outcome=SKIPPED, reason="an admin of the group")
     return seen
+
+
+def spare_the_silent(findings: Sequence[Finding], listed: Listed) -> list[Finding]:
+    """Where only admins write, whoever came into the queue by silence is left alone; whoever was put there is not."""
+    if not listed.is_announcement:
+        return list(findings)
+    return hold_back(findings, _NOT_BY_SILENCE, lambda entry: entry.window_ms is not None)
 
 
 def _not_listed(finding: Finding, listed: Listed) -> Finding:

@@ -42,11 +42,13 @@ class Listed:
     """Who of those asked for is in the group now, by any of their ids.
 
     ``all_lids``, ``all_pns``: everybody on the list has that id, so whoever is not found by it is not there.
+    ``is_announcement``: only admins write there.
     """
 
     by_id: dict[str, Participant]
     all_lids: bool = True
     all_pns: bool = True
+    is_announcement: bool = False
 
     def find(self, *ids: str | None) -> Participant | None:
         for known in ids:
@@ -103,7 +105,8 @@ def settling_listing(
 def listed_of(listing: Listing) -> Listed:
     people_now = listing.participants
     all_lids = all(one.lid or one.id.endswith(LID) for one in people_now)
-    return Listed(_index(people_now), all_lids, all(one.pn or not one.id.endswith(LID) for one in people_now))
+    all_pns = all(one.pn or not one.id.endswith(LID) for one in people_now)
+    return Listed(_index(people_now), all_lids, all_pns, listing.is_announcement)
 
 
 def check_listing(listing: Listing, store: Store, group: Group) -> None:

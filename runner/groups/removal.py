@@ -21,9 +21,10 @@ from runner.gateway import (
 )
 from runner.groups.booking import Booked, Books, refusal_in_words
 from runner.groups.group import Group, GroupRows
+from runner.groups.halt import OnlyAdminsWrite
 from runner.groups.identity import person_id
 from runner.groups.intake import FRESH_MS, take_over, warnings_of
-from runner.groups.judgement import Finding, hold_back, look_again, look_at_listing
+from runner.groups.judgement import Finding, hold_back, look_again, look_at_listing, spare_the_silent
 from runner.groups.listing import Listed, ListsPeople, SuspiciousListing, check_listing, fresh_listing, listed_of
 from runner.groups.person import PersonRows
 from runner.groups.queue import QueueEntry, QueueRows
@@ -71,11 +72,11 @@ class Removal:
         self._recent: Listed | None = None
         self._listed_at = 0.0
 
-    def prepare(self) -> None:
+    def prepare(self, *, by_silence: bool = False) -> None:
         """Before anything else of a run: the group as it is now, taken over into our members; a dry run only looks.
 
         Not for the roster, whose list is the store itself, nor again within an hour. Raises SuspiciousListing,
-        NotForCommunities, and what the gateway raises beyond all tries.
+        NotForCommunities, OnlyAdminsWrite for a run ``by_silence``, and what the gateway raises beyond all tries.
         """
         taken = self._job.result.get("listed", {}).get("atMs", 0)
         if isinstance(self.gateway, ListsPeople) or self._job.clock.now_ms() - taken < FRESH_MS:
@@ -84,6 +85,8 @@ class Removal:
         listing = self._patiently(lambda: self._asking(lambda: self.gateway.list_group(self.group.wa_id)))
         if warnings := warnings_of(listing):
             self._job.result["warnings"] = warnings
+        if listing.is_announcement and by_silence and self._silence_is_doubtful:
+            raise OnlyAdminsWrite
         self._job.patiently(lambda: check_listing(listing, self._store, self.group))
         listed = listed_of(listing)
         if not self._config.dry_run:
@@ -98,7 +101,7 @@ class Removal:
         if pairs and not self._config.dry_run:
             entries = self._job.patiently(lambda: self._join(entries, pairs))
         findings = self._job.patiently(lambda: self._look_again(entries))
-        return [look_at_listing(finding, listed) for finding in findings]
+        return self._look_at(findings, listed)
 
     def remove(self, findings: Sequence[Finding], seconds_left: Callable[[], float]) -> dict[str, Answer]:
         """Asks the gateway, once more without those against whom something was said since; answers by ledger key."""
@@ -142,7 +145,16 @@ class Removal:
             raise
         except (GatewayError, StoreUnavailable, SuspiciousListing) as error:
             raise NotConnected(str(error)) from error  # a list that does not come has removed nobody
-        return [look_at_listing(finding, listed) for finding in findings]
+        return self._look_at(findings, listed)
+
+    def _look_at(self, findings: Sequence[Finding], listed: Listed) -> list[Finding]:
+        seen = [look_at_listing(finding, listed) for finding in findings]
+        return spare_the_silent(seen, listed) if self._silence_is_doubtful else seen
+
+    @property
+    def _silence_is_doubtful(self) -> bool:
+        """A dry run shows what there would be; and somebody may have said that silence is to count all the same."""
+        return not (self._config.dry_run or self._job.options.get("ignoreAnnouncement"))
 
     def book(self, tx: Transaction, findings: Sequence[Finding], answers: Mapping[str, Answer]) -> Iterable[LedgerItem]:
         """Books each person by what was found or answered; whoever has no answer stays open."""

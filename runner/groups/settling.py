@@ -57,8 +57,10 @@ class Settling:
     def find_out(self) -> Listed | None:
         """A list that can be trusted, however long that takes: it is waited for, visibly, and asked for again.
 
-        None: we are not in the group any more, so there will be none.
+        None: we are not in the group any more, so there will be none; believed when it is said twice in a row, with a
+        wait between. A gateway that has just begun may know of no group yet.
         """
+        is_gone = False
         backoff = Backoff(self._job.settings, endless=True, chance=self._job.chance)
         wanted = [known for one in self._left_open for known in one.ids]
         while True:
@@ -66,9 +68,13 @@ class Settling:
                 return self._job.patiently(
                     lambda: settling_listing(self._gateway, self._job.store, self._group, wanted, self._pause)
                 )
-            except GroupGone:
-                return None
+            except GroupGone as error:
+                if is_gone:
+                    return None
+                is_gone = True
+                self._wait(backoff, error, at_least=self._between_lists)
             except (GatewayError, SuspiciousListing) as error:
+                is_gone = False
                 self._wait(backoff, error)
 
     def book(self, tx: Transaction, books: Books, listed: Listed | None) -> Iterator[LedgerItem]:
@@ -80,14 +86,18 @@ class Settling:
             is_there = None if listed is None else one.may_be_in(listed)
             yield books.settle(tx, one.item, person, is_there, entries.get(person))
 
-    def _pause(self) -> None:
-        self._job.sleep(SECOND_LIST_SECONDS * self._job.settings.retry_seconds)
+    @property
+    def _between_lists(self) -> float:
+        return SECOND_LIST_SECONDS * self._job.settings.retry_seconds
 
-    def _wait(self, backoff: Backoff, error: GatewayError | RunnerError) -> None:
+    def _pause(self) -> None:
+        self._job.sleep(self._between_lists)
+
+    def _wait(self, backoff: Backoff, error: GatewayError | RunnerError, *, at_least: float = 0.0) -> None:
         count = len(self._left_open)
         people = "1 person was" if count == 1 else f"{count} people were"
         said = f"No answer came as to whether {people} removed, and the group's list does not say it yet: {error}"
-        self._job.wait_visibly(backoff.wait_after(error) or 0.0, said)
+        self._job.wait_visibly(max(backoff.wait_after(error) or 0.0, at_least), said)
 
     def _read(self, items: Sequence[LedgerItem]) -> list[LeftOpen]:
         with self._job.store.read() as tx:

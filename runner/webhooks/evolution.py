@@ -17,6 +17,7 @@ from runner.webhooks.fields import (
     listed,
     mapping,
     moment,
+    notice_of,
     object_of,
     someone,
 )
@@ -82,11 +83,7 @@ def read(raw: bytes, received_at: int, in_path: str | None = None) -> Notice:
         sign, found = _STATES.get(state, Sign.LOST) if isinstance(state, str) else Sign.LOST, [Outcome.STORED]
     else:
         found = [Outcome.NOT_USED if event in SIGNS else Outcome.UNKNOWN]
-    events = tuple(one for one in found if not isinstance(one, Outcome))
-    left_out = tuple(one for one in found if isinstance(one, Outcome))
-    if Outcome.UNREADABLE in left_out and not events:
-        sign = Sign.NONE
-    return Notice(account, event, sign, events, left_out)
+    return notice_of(account, event, sign, found)
 
 
 def _message(message: Mapping[str, Any], received_at: int) -> Heard | Outcome:

@@ -6,11 +6,11 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from runner.groups.identity import LID, person_id
-from runner.webhook import Someone
+from runner.webhook import Event, Notice, Outcome, Sign, Someone
 
 OTHER = "other"
 _NAME_OF_EVENT = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -52,6 +52,15 @@ def text_of(value: Any, limit: int = _LONGEST_NAME) -> str | None:
         return None
     cut = value[:limit].replace("\0", "").encode("utf-8", "replace").decode().strip()
     return cut or None
+
+
+def notice_of(account: str | None, event: str, sign: Sign, found: Sequence[Event | Outcome]) -> Notice:
+    """By what was found in it. Where nothing of it could be read, it says nothing of the connection either."""
+    events = tuple(one for one in found if not isinstance(one, Outcome))
+    left_out = tuple(one for one in found if isinstance(one, Outcome))
+    if Outcome.UNREADABLE in left_out and not events:
+        sign = Sign.NONE
+    return Notice(account, event, sign, events, left_out)
 
 
 def account_of(gateway: str, instance: Any) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from runner.groups.identity import is_group_id
@@ -15,12 +16,19 @@ from runner.webhooks.fields import (
     key_of,
     mapping,
     moment,
+    notice_of,
     object_of,
     someone,
 )
 
 GATEWAY = "waha"
-_MESSAGES = frozenset({"message", "message-any", "message-reaction", "message-waiting"})
+_MESSAGES = frozenset(
+    {"message", "message-any", "message-reaction", "message-waiting", "event-response", "event-response-failed"}
+)
+_VOTES = frozenset({"poll-vote", "poll-vote-failed"})
+ACTIVITY = _MESSAGES | _VOTES
+"""What only a living person does; ``failed`` is what could not be deciphered, and was done all the same."""
+
 _PARTICIPANTS, _WE_JOINED, _WE_LEFT = "group-v2-participants", "group-v2-join", "group-v2-leave"
 _STATUS = "session-status"
 _TRAFFIC = [
@@ -34,13 +42,9 @@ _TRAFFIC = [
     "label-deleted",
     "label-chat-added",
     "label-chat-deleted",
-    "poll-vote",
-    "poll-vote-failed",
     "call-received",
     "call-accepted",
     "call-rejected",
-    "event-response",
-    "event-response-failed",
     "group-v2-update",
     "group-join",
     "group-leave",
@@ -48,7 +52,7 @@ _TRAFFIC = [
 _OURS = ("engine-event", "state-change")
 
 SIGNS: Mapping[str, Sign] = dict.fromkeys(
-    (*_MESSAGES, _PARTICIPANTS, _WE_JOINED, _WE_LEFT, *_TRAFFIC), Sign.TRAFFIC
+    (*ACTIVITY, _PARTICIPANTS, _WE_JOINED, _WE_LEFT, *_TRAFFIC), Sign.TRAFFIC
 ) | dict.fromkeys((*_OURS, _STATUS), Sign.NONE)
 """All events that WAHA documents, dots as dashes, and what they say of its connection."""
 
@@ -68,6 +72,8 @@ def read(raw: bytes, received_at: int) -> Notice:
     found: list[Event | Outcome]
     if event in _MESSAGES:
         found = [_message(payload, received_at)]
+    elif event in _VOTES:
+        found = [_vote(payload, received_at)]
     elif event in (_PARTICIPANTS, _WE_JOINED, _WE_LEFT):
         found = list(_participants(body, payload, event, received_at))
     elif event == _STATUS:
@@ -75,11 +81,7 @@ def read(raw: bytes, received_at: int) -> Notice:
         sign, found = _STATES.get(state, Sign.LOST) if isinstance(state, str) else Sign.LOST, [Outcome.STORED]
     else:
         found = [Outcome.NOT_USED if event in SIGNS else Outcome.UNKNOWN]
-    events = tuple(one for one in found if not isinstance(one, Outcome))
-    left_out = tuple(one for one in found if isinstance(one, Outcome))
-    if Outcome.UNREADABLE in left_out and not events:
-        sign = Sign.NONE
-    return Notice(account, event, sign, events, left_out)
+    return notice_of(account, event, sign, found)
 
 
 def _message(payload: Mapping[str, Any], received_at: int) -> Heard | Outcome:
@@ -93,6 +95,19 @@ def _message(payload: Mapping[str, Any], received_at: int) -> Heard | Outcome:
         return Outcome.UNREADABLE
     # The same message comes as `message` and as `message.any`; a reaction has an id of its own.
     return Heard(group, who, moment(payload.get("timestamp"), received_at), key_of(payload.get("id")), is_me)
+
+
+def _vote(payload: Mapping[str, Any], received_at: int) -> Heard | Outcome:
+    """A message of its own inside: in a group ``to`` is the group and ``from`` the voter, in other releases as of any
+    message. Whether its id is another one for each change of mind is not documented, so its voter and time are in the
+    key, too.
+    """
+    vote = mapping(payload.get("vote"))
+    voter = vote.get("participant") or vote.get("from")
+    heard = _message({"_data": payload.get("_data"), **vote, "participant": voter}, received_at)
+    if isinstance(heard, Outcome) or heard.key is None:
+        return heard
+    return replace(heard, key=digest(heard.key, heard.who and heard.who.ids, vote.get("timestamp")))
 
 
 def _author(payload: Mapping[str, Any]) -> Someone | None:

@@ -93,7 +93,7 @@ def removal_workflow(job: JobContext, config: WorkflowConfig) -> None:
     job.checkpoint("looking for inactive members")
     with halting():
         removal = Removal(job, config)
-        removal.prepare()
+        removal.prepare(by_silence=True)
         sync(job, removal, config.inactivity_window_ms, dry_run=config.dry_run)
         job.checkpoint(job.result["watched"])
         remove(job, removal, config, config.inactivity_window_ms)

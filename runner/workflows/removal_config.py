@@ -43,10 +43,13 @@ class WorkflowConfig(QueueConfig):
 
 
 class RemovalOptions(JobConfig):
-    """Beside the config: ``reviewed``, the dry run whose people alone may be removed; ``ignore_unmatched``."""
+    """Beside the config: ``reviewed``, the dry run whose people alone may be removed; ``ignore_unmatched``;
+    ``ignore_announcement``: remove by silence also where only admins write.
+    """
 
     reviewed: str | None = Field(None, min_length=1, max_length=64)
     ignore_unmatched: bool = False
+    ignore_announcement: bool = False
 
     @field_validator("reviewed", mode="before")
     @classmethod

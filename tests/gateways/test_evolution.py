@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -22,6 +23,7 @@ from runner.gateway import (
 )
 from runner.gateways.access import Access
 from runner.gateways.evolution import EvolutionGateway
+from tests.gateways.fake import FakeServer, control
 from tests.gateways.fixtures import GROUP, Canned, fixture
 
 L1, L3, L4 = "100000000000001@lid", "100000000000003@lid", "100000000000004@lid"
@@ -267,16 +269,30 @@ def test_everybody_put_off_is_a_pause_for_the_whole() -> None:
         gateway.remove(GROUP, [L3, L4], in_time)
 
 
-def test_everybody_refused_means_that_we_are_no_admin() -> None:
-    with evolution("evolution-state-open", "evolution-remove-403-for-everybody") as (gateway, _):
+def test_everybody_refused_while_we_are_an_admin_is_each_persons_own() -> None:
+    known = ("evolution-state-open", "evolution-remove-403-for-everybody", "evolution-group", "evolution-instances")
+    with evolution(*known) as (gateway, canned):
+        outcomes = gateway.remove(GROUP, [L3, L4], in_time)
+        assert [(one.kind, one.code) for one in outcomes.values()] == [(REFUSED, "403")] * 2
+        assert canned.asked.count("evolution-group") == 1
+
+
+def test_everybody_refused_while_we_are_no_admin_is_want_of_rights(tmp_path: Path) -> None:
+    people = [{"lid": L1, "pn": P1}, {"lid": L3}, {"lid": L4}]
+    control(tmp_path, me={"pn": P1}, groups={GROUP: {"people": people}})
+    with FakeServer(tmp_path) as fake:
+        gateway = EvolutionGateway(Access(fake.url, SecretStr("key-of-evolution"), "p2"), 75)
         with pytest.raises(NotAdmin) as raised:
             gateway.remove(GROUP, [L3, L4], in_time)
-        assert "we are not an admin of this group" in str(raised.value)
+    assert "we are not an admin of this group" in str(raised.value)
 
 
+@pytest.mark.parametrize("ids", [[L3], [L3, L4]])
 @pytest.mark.parametrize("asked", [("evolution-group-by-number",), ()])
-def test_one_refused_while_we_are_not_seen_to_be_an_admin(asked: tuple[str, ...]) -> None:
-    with Canned("evolution-state-open", "evolution-remove-403", *asked) as canned:
+def test_refused_where_it_cannot_be_told_whether_we_are_an_admin(asked: tuple[str, ...], ids: list[str]) -> None:
+    refusal = "evolution-remove-403" if len(ids) == 1 else "evolution-remove-403-for-everybody"
+    with Canned("evolution-state-open", refusal, *asked) as canned:
         gateway = EvolutionGateway(Access(canned.url, SecretStr("key-of-evolution"), "p2"), 75)
-        with pytest.raises(NotAdmin):
-            gateway.remove(GROUP, [L3], in_time)
+        with pytest.raises(NotAdmin) as raised:
+            gateway.remove(GROUP, ids, in_time)
+    assert "cannot be told" in str(raised.value)

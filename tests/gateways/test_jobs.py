@@ -26,10 +26,16 @@ def lids(*numbers: int) -> list[str]:
 
 
 def behave(
-    folder: Path, *, codes: dict[str, Any] | None = None, my_role: str = "admin", stale: bool = False, **more: Any
+    folder: Path,
+    *,
+    codes: dict[str, Any] | None = None,
+    my_role: str = "admin",
+    stale: bool = False,
+    announce: bool = False,
+    **more: Any,
 ) -> None:
     people = [{"lid": lid(number)} for number in range(1, 20)] + [{"lid": ME, "pn": P_ME, "role": my_role}]
-    group = {"people": people, "codes": codes or {}, "stale": stale}
+    group = {"people": people, "codes": codes or {}, "stale": stale, "announce": announce}
     control(folder, **({"me": {"pn": P_ME}, "groups": {WA_ID: group}} | more))
 
 
@@ -142,6 +148,33 @@ def test_without_the_right_it_ends_at_once_in_plain_words(bench: Bench) -> None:
     assert "we are not an admin of this group" in result["error"]
     assert len(fake_of(bench).calls("remove")) == 1
     assert len(bench.queue()) == 8
+
+
+def test_a_batch_of_people_whom_whatsapp_protects_is_not_taken_for_a_missing_right(bench: Bench) -> None:
+    """Each is refused with their code, and the queue behind them goes on."""
+    behave(bench.home, codes=dict.fromkeys(lids(1, 2, 3), "403") | {lid(4): "401"})
+    result = ended(bench, "completed")
+    assert fake_of(bench).effects() == lids(5, 6, 7, 8)
+    assert [(one["id"], one["code"]) for one in result["refused"]] == [
+        *((known, "403") for known in lids(1, 2, 3)),
+        (lid(4), "401"),
+    ]
+    assert bench.queue() == []
+
+
+def test_where_nobody_can_tell_whether_we_are_an_admin_nobody_is_given_up(bench: Bench) -> None:
+    behave(bench.home, codes=dict.fromkeys(lids(1, 2, 3, 4), "403"), me={})
+    result = ended(bench, "failed")
+    assert "whether we are an admin of this group cannot be told" in result["error"]
+    assert "whitelist" in result["error"]
+    assert len(fake_of(bench).calls("remove")) == 1
+    assert (len(bench.queue()), bench.history()) == (8, [])
+
+
+def test_silence_is_no_reason_where_only_admins_write(bench: Bench) -> None:
+    behave(bench.home, announce=True)
+    assert "Only admins write in this group" in ended(bench, "failed")["error"]
+    assert (fake_of(bench).calls("remove"), bench.queue()) == ([], [])
 
 
 def test_with_a_wrong_key_it_ends_at_once(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -107,6 +108,74 @@ def test_a_listing_that_does_not_come(name: str, error: type[GatewayError]) -> N
         with pytest.raises(error) as raised:
             gateway.list_group(GROUP)
         assert (type(raised.value), raised.value.nothing_sent) == (error, True)
+
+
+def described_as(folder: Path, faults: dict[str, str], **more: Any) -> None:
+    group = {"people": [{"pn": P1, "role": "admin"}, {"pn": P3}]}
+    control(folder, me={"pn": P1}, groups={GROUP: group}, faults={"describe": faults}, **more)
+
+
+@pytest.mark.parametrize("body", [{}, [], None], ids=str)
+def test_a_group_of_which_nothing_is_said_is_gone_only_when_that_is_so_again_after_a_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: Any
+) -> None:
+    described_as(tmp_path, {"*": "empty"}, empty_body=body)
+    with FakeServer(tmp_path) as fake:
+        gateway = at(fake.url)
+        for _ in range(3):  # none of these comes after the wait
+            with pytest.raises(Transient, match="says nothing of this group") as raised:
+                gateway.list_group(GROUP)
+            assert raised.value.retryable
+        monkeypatch.setattr("runner.gateways.waha._LOOK_AGAIN_SECONDS", 0.0)
+        with pytest.raises(GroupGone, match="there is no such group, or we are not in it any more"):
+            gateway.list_group(GROUP)
+
+
+def test_a_group_of_which_nothing_was_said_once_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.gateways.waha._LOOK_AGAIN_SECONDS", 0.0)
+    described_as(tmp_path, {"1": "empty"})
+    with FakeServer(tmp_path) as fake:
+        gateway = at(fake.url)
+        with pytest.raises(Transient):
+            gateway.list_group(GROUP)
+        assert len(gateway.list_group(GROUP).participants) == 2
+
+
+@pytest.mark.parametrize("fault", ["html", "cut", "garbage"])
+def test_a_description_that_cannot_be_read_never_means_that_the_group_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr("runner.gateways.waha._LOOK_AGAIN_SECONDS", 0.0)
+    described_as(tmp_path, {"1": "empty", "2": fault, "3": fault, "4": "empty"})
+    with FakeServer(tmp_path) as fake:
+        gateway = at(fake.url)
+        for _ in range(4):  # and what was said before it counts no more
+            with pytest.raises(Transient):
+                gateway.list_group(GROUP)
+
+
+def test_while_the_session_does_not_say_it_works_nothing_said_means_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The canned server says both: the session waits for its code, and the group is empty."""
+    monkeypatch.setattr("runner.gateways.waha._LOOK_AGAIN_SECONDS", 0.0)
+    with waha("waha-session-scan", "waha-group-empty") as (gateway, _):
+        for _ in range(3):
+            with pytest.raises(Transient):
+                gateway.list_group(GROUP)
+
+
+def test_an_empty_list_has_the_group_described_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a gateway that has described it once would show a group that is gone as an empty one for ever."""
+    monkeypatch.setattr("runner.gateways.waha._LOOK_AGAIN_SECONDS", 0.0)
+    control(tmp_path, me={"pn": P1}, groups={GROUP: {"people": []}}, faults={"describe": {"2": "empty", "3": "empty"}})
+    with FakeServer(tmp_path) as fake:
+        gateway = at(fake.url)
+        assert gateway.list_group(GROUP).participants == ()
+        with pytest.raises(Transient):
+            gateway.list_group(GROUP)
+        with pytest.raises(GroupGone):
+            gateway.list_group(GROUP)
 
 
 @pytest.mark.parametrize("engine", ["noweb", "gows"])

@@ -178,13 +178,6 @@ def test_a_community_is_refused(slow: Bench, monkeypatch: pytest.MonkeyPatch, dr
     assert effects(slow.home) == []
 
 
-@pytest.mark.parametrize("dry_run", [False, True])
-def test_an_announcement_group_is_warned_of(slow: Bench, monkeypatch: pytest.MonkeyPatch, dry_run: bool) -> None:
-    shows(monkeypatch, lambda listing: replace(listing, is_announcement=True))
-    (warning,) = slow.done(dryRun=dry_run)["warnings"]
-    assert "only admins write in this group" in warning
-
-
 def test_a_dry_run_looks_and_changes_nothing(slow: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = shows(monkeypatch, with_people(Participant("77@lid", "77@lid", None, "member"), without=(lid(2),)))
     before = slow.dump()

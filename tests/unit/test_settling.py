@@ -156,6 +156,46 @@ def test_a_stop_ends_the_wait_and_leaves_it_open(slow: Bench, monkeypatch: pytes
     assert slow.result(job_id)["removedWhatsappIds"] == lids(range(1, 6))
 
 
+GONE = GroupGone("we are not in the group any more")
+
+
+@pytest.mark.parametrize(
+    "between", [lambda listing: replace(listing, lacks_us=True), NotConnected("not connected")], ids=["listed", "error"]
+)
+def test_gone_once_is_not_believed(
+    slow: Bench, monkeypatch: pytest.MonkeyPatch, between: Change | GatewayError
+) -> None:
+    """A session that has just begun knows of no group yet: who was removed is booked as removed all the same."""
+    lists = Lists(monkeypatch, GONE, between, GONE)
+    result = slow.done()
+    assert lists.left == []
+    assert set(lids(range(1, 6))) <= set(result["removedWhatsappIds"])
+    assert "givenUp" not in result
+
+
+def test_gone_twice_is_believed_after_a_wait_that_a_stop_ends(slow: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = Lists(monkeypatch, *[GONE] * 100)
+    job_id = slow.start()
+    said: list[str] = []
+
+    def ring() -> None:
+        if waiting := slow.job(job_id).waiting:
+            said.append(str(waiting["reason"]))
+            slow.bell.ring()
+
+    slow.on_wait = ring
+    assert slow.run(job_id) == "stopped"
+    assert said[0].startswith("No answer came as to whether 5 people were removed")
+    assert str(GONE) in said[0]
+    assert slow.open_ids(job_id) == lids(range(1, 6))
+    slow.new_bell()
+    slow.on_wait = lambda: None
+    began, asked = slow.time.passed, lists.asked
+    assert slow.run_again(job_id, "settle") == "settled"
+    assert (slow.time.passed - began, lists.asked - asked) == (5, 2)
+    assert slow.open_ids(job_id) == []
+
+
 @pytest.mark.parametrize("mode", ["run", "settle"])
 def test_thrown_out_nobody_can_tell_and_the_lock_is_free(
     slow: Bench, monkeypatch: pytest.MonkeyPatch, mode: str

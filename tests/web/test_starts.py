@@ -60,6 +60,7 @@ WRONG: dict[str, list[Any]] = {
     "inactivityWindowMs": [0, -1, 1.5, "1", True, None],
     "ifBusy": ["no", None, True, []],
     "ignoreUnmatched": [None, "yes", 1],
+    "ignoreAnnouncement": [None, "yes", 1],
     "reviewed": [None, "", 5],
 }
 

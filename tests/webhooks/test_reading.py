@@ -242,7 +242,10 @@ WAHA_MESSAGE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("event", ["message", "message.any", "message.reaction", "message.waiting"])
+MESSAGES = ["message", "message.any", "message.reaction", "message.waiting"]
+
+
+@pytest.mark.parametrize("event", [*MESSAGES, "event.response", "event.response.failed"])
 def test_waha_what_people_send(event: str) -> None:
     found = one(read_waha(event, WAHA_MESSAGE | {"_data": {"key": {"participantAlt": ANA_PN}, "pushName": "Ana"}}))
     assert found == Heard(GROUP, Someone(ANA, ANA_PN, "Ana"), 1_760_000_000_000, WAHA_MESSAGE["id"])

@@ -98,6 +98,7 @@ def test_waha_as_it_is_told_to_is_taken(reader: Reader) -> None:
     (wanted,) = body["config"]["webhooks"]
     assert call == "PUT /api/sessions/default"
     assert {event_name(event) for event in wanted["events"]} <= set(waha.SIGNS)
+    assert waha.ACTIVITY - {event_name(event) for event in wanted["events"]} <= {"message", "message-waiting"}
     raw = json.dumps(samples.waha("session.status", {"status": "WORKING"})).encode()
     proof = hmac.new(wanted["hmac"]["key"].encode(), raw, hashlib.sha512).hexdigest()
     answer = Gateway(reader.server).post(urlsplit(wanted["url"]).path, raw, {"X-Webhook-Hmac": proof})

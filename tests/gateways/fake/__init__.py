@@ -15,7 +15,8 @@ at each call (``control``). All keys may be left out:
          "back": ["3@lid"],                       in again after a removal
          "stale": true,                           the list does not know of removals
          "size": 7, "first": 3}},                 what it says of its size; how many it lists
-     "faults": {"remove": {"2": "reset_after", "*": …}, "list": {…}, "state": {…}}, counted over all calls of that kind
+     "faults": {"remove": {"2": "reset_after", "*": …}, "list": {…}, "state": {…}, "describe": {…}}, counted over all
+                                              calls of that kind; describe (WAHA's): "empty" says ``empty_body``, or {}
      "hang_seconds": 600, "drip_seconds": 1}
 
 A fault is a name, or ``{"fault": name, "before": seconds, "after": seconds}``: how long it dawdles before the effect

@@ -61,6 +61,8 @@ def _of_a_group(world: World, request: Request, call: int, fault: Fault) -> Repl
     if world.group(wa_id) is None:
         return _exception(request, "item-not-found")
     if kind_of(request) == "describe":
+        if fault.name == "empty":
+            return Reply(200, world.settings.get("empty_body", {}))
         return Reply(200, _description(world, wa_id))
     if kind_of(request) == "list":
         return Reply(200, _participants(world, wa_id))
