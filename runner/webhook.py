@@ -103,6 +103,7 @@ class Notice:
     """One webhook. ``account``: gateway and instance, ``evolution/name``; None: it was not said.
 
     ``event``: its name, as it is counted: at most 40 of ``a-z0-9-``. ``left_out``: what is in it besides ``events``.
+    ``is_news``: it is of the kind by which messages come in as they are written, whoever writes them.
     """
 
     account: str | None
@@ -110,3 +111,9 @@ class Notice:
     sign: Sign
     events: tuple[Event, ...] = ()
     left_out: tuple[Outcome, ...] = ()
+    is_news: bool = False
+
+    @property
+    def tells_of_group(self) -> bool:
+        """Whether somebody else's message in a group came in with it, so that others would have come in, too."""
+        return self.is_news and any(isinstance(one, Heard) and not one.is_me for one in self.events)

@@ -23,6 +23,9 @@ from runner.webhooks.fields import (
 
 GATEWAY = "evolution"
 _MESSAGES = frozenset({"messages-upsert", "messages-set", "send-message"})
+_NEWS = "messages-upsert"
+"""What others write comes by this one alone: the others of them are of the past, and of what we sent ourselves."""
+
 _PARTICIPANTS, _CONNECTION = "group-participants-update", "connection-update"
 _TRAFFIC = [
     "messages-edited",
@@ -86,7 +89,7 @@ def read(raw: bytes, received_at: int, in_path: str | None = None) -> Notice:
     left_out = tuple(one for one in found if isinstance(one, Outcome))
     if Outcome.UNREADABLE in left_out and not events:
         sign = Sign.NONE
-    return Notice(account, event, sign, events, left_out)
+    return Notice(account, event, sign, events, left_out, is_news=event == _NEWS)
 
 
 def _message(message: Mapping[str, Any], received_at: int) -> Heard | Outcome:

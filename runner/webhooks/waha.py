@@ -21,6 +21,9 @@ from runner.webhooks.fields import (
 
 GATEWAY = "waha"
 _MESSAGES = frozenset({"message", "message-any", "message-reaction", "message-waiting"})
+_NEWS = ("message", "message-any")
+"""What others write comes by these; a gateway may send the rest of them without these."""
+
 _PARTICIPANTS, _WE_JOINED, _WE_LEFT = "group-v2-participants", "group-v2-join", "group-v2-leave"
 _STATUS = "session-status"
 _TRAFFIC = [
@@ -79,7 +82,7 @@ def read(raw: bytes, received_at: int) -> Notice:
     left_out = tuple(one for one in found if isinstance(one, Outcome))
     if Outcome.UNREADABLE in left_out and not events:
         sign = Sign.NONE
-    return Notice(account, event, sign, events, left_out)
+    return Notice(account, event, sign, events, left_out, is_news=event in _NEWS)
 
 
 def _message(payload: Mapping[str, Any], received_at: int) -> Heard | Outcome:
