@@ -10,7 +10,7 @@ from runner.clock import iso
 from runner.groups.group import Group
 from runner.groups.silence import FIRST_SIGHT, unknown
 from runner.store import Transaction
-from runner.stores.group_schema import memberships, observations, roster_removals, webhook_accounts
+from runner.stores.group_schema import groups, memberships, observations, roster_removals, webhook_accounts
 
 _UNITS = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1000, "second"), (1, "millisecond"))
 _MINUTE = 60_000
@@ -107,13 +107,12 @@ class ActivityRows:
 
         What was observed may touch or overlap; a gap of a millisecond breaks it. Nothing counts beyond ``now``. The
         slack is for what goes on, and for files, which are always of yesterday: of a gateway's events that have
-        stopped it is known that nobody listened since.
+        stopped it is known that nobody listened since. They have stopped also where the account's line says so and
+        this server, which would end the observation, has not come to it: it was away, or the machine was suspended.
         """
-        rows = observations.c
-        query = select(rows.from_ms, rows.to_ms, rows.live).where(rows.group_id == group.id, rows.from_ms <= now)
         watch: Watch | None = None
         reaches = now - slack_ms - 1
-        for from_ms, to_ms, live in self._run(query.order_by(rows.to_ms.desc(), rows.from_ms)):
+        for from_ms, to_ms, live in self._observations(group, now):
             if watch is None:
                 watch = Watch(from_ms, min(to_ms, now))
             elif to_ms >= watch.since:
@@ -122,6 +121,22 @@ class ActivityRows:
                 break
             reaches = reaches if live is False else max(reaches, to_ms)
         return watch if watch and reaches >= now - slack_ms else None
+
+    def _observations(self, group: Group, now: int) -> list[tuple[int, int, bool | None]]:
+        """From, to and whether it goes on, the latest first; what has ended unseen as ``HearingRows`` would end it."""
+        rows, line = observations.c, webhook_accounts.c
+        joined = observations.join(groups, groups.c.id == rows.group_id).outerjoin(
+            webhook_accounts, line.account == groups.c.account
+        )
+        query = select(rows.from_ms, rows.to_ms, rows.live, line.breaks_at, line.group_heard_at).select_from(joined)
+        found: list[tuple[int, int, bool | None]] = []
+        for row in self._run(query.where(rows.group_id == group.id, rows.from_ms <= now)):
+            if row.live and (row.breaks_at is None or row.breaks_at < now):
+                last = row.from_ms if row.group_heard_at is None else row.group_heard_at
+                found.append((row.from_ms, max(row.from_ms, min(row.to_ms, last)), False))
+            else:
+                found.append((row.from_ms, row.to_ms, row.live))
+        return sorted(found, key=lambda one: (-one[1], one[0]))
 
     def watchfulness(self, group: Group, window_ms: int, now: int, slack_ms: int) -> Watchfulness:
         """What can be said about a window that ends at ``now``."""

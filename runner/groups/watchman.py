@@ -41,9 +41,12 @@ class Watchman:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchman", daemon=True)
 
-    def start(self) -> None:
-        """From here on; the first beat is before it returns, so that events find the time without us told."""
+    def begin(self) -> None:
+        """The first beat, so that whoever judges from here on finds the time without us told."""
         self._safely(self.beat)
+
+    def start(self) -> None:
+        """From here on."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -159,7 +159,7 @@ def _instances(world: World, settings: Json) -> Reply:
 
 def _settings(settings: Json) -> Json:
     off = ("rejectCall", "groupsIgnore", "alwaysOnline", "readMessages", "readStatus", "syncFullHistory")
-    return dict.fromkeys(off, False) | {"msgCall": "", "wavoipToken": ""} | settings.get("settings", {})
+    return dict.fromkeys(off, False) | {"msgCall": "", "wavoipToken": ""} | dict(settings.get("settings", {}))
 
 
 def _webhook(settings: Json) -> Json | None:
