@@ -14,6 +14,8 @@ gap. A gap, after which the next such message begins another, is
   after it, so that the gateway's ordinary reconnecting is none;
 - a server that could not take events in for longer than the gateway tries again (``AWAY_MS``).
 
+After an outage too short for a gap nothing is lost, but some of it may come late: see ``runner.groups.latecomers``.
+
 That the gateway says it is connected, when asked, proves only that: it never lengthens an observation. Until when a
 line holds is kept with it (``breaks_at``), so that a job sees a gap although this server, which would end the
 observation, was not there.
@@ -92,8 +94,15 @@ class HearingRows:
                 now = known.after_gap()
                 if self._end(known):
                     ended.append(known)
-            self._keep(replace(now, alive_at=max(known.alive_at, self._now)))
+            self._keep(now.after_beat(self._now))
         return ended
+
+    def late_until(self, group: Group) -> int | None:
+        """Until when events of an outage may still come, in UTC ms; None: none may, or no silence rests on events."""
+        going_on = exists().where(observations.c.group_id == groups.c.id, observations.c.live)
+        account = self._run(select(groups.c.account).where(groups.c.id == group.id, going_on)).scalar()
+        line = self.find(account) if account else None
+        return None if line is None or line.is_broken(self._now, self._limits) else line.late_until(self._now)
 
     def belongs(self, group: Group, account: str, *, surely: bool = False) -> None:
         """The group is heard by this account; ``surely``: also if another heard it until now."""
@@ -161,6 +170,7 @@ _COLUMNS = (
     _KEPT.alive_at,
     _KEPT.extended_at,
     _KEPT.group_heard_at,
+    _KEPT.back_at,
     _KEPT.breaks_at.is_not(None),
 )
 

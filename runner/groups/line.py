@@ -10,6 +10,12 @@ from runner.webhook import Sign
 AWAY_MS = {"evolution": 600_000, "waha": 20_000}
 """Evolution tries ten times over about 20 minutes, WAHA as it is told, by itself for half a minute; half of it."""
 
+LATE_MS = {"evolution": 300_000, "waha": 60_000}
+"""The longest pause between two tries of an event: so long after an outage some of them may still be to come."""
+
+_NOTICED_MS = 30_000
+"""A server that was not seen for longer was away; for WAHA, which tries again for so short a time, half of it."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -28,7 +34,7 @@ class Line:
     ``heard_at``: its last event. ``open_at``: when its connection was last known to stand. ``down_since``: None while
     it stands. ``alive_at``: when this server was last seen able to take events in. ``group_heard_at``: when somebody
     else's message in any group last came in. ``is_watching``: whether its groups are observed: from such a message to
-    the next gap.
+    the next gap. ``back_at``: when events could come in again after they could not, for however short a time.
     """
 
     account: str
@@ -38,6 +44,7 @@ class Line:
     alive_at: int
     extended_at: int = 0
     group_heard_at: int | None = None
+    back_at: int | None = None
     is_watching: bool = False
 
     @property
@@ -67,7 +74,9 @@ class Line:
             down = None
         opened = now if sign in (Sign.OPENED, Sign.TRAFFIC) else self.open_at
         group_heard = now if of_group else self.group_heard_at
+        is_back = self._was_away(now) or (self.before(sign).down_since is not None and down is None)
         after = replace(self, heard_at=now, open_at=opened, down_since=down, alive_at=now, group_heard_at=group_heard)
+        after = replace(after, back_at=now if is_back else self.back_at)
         return replace(after, is_watching=self.is_watching or (of_group and down is None))
 
     def before(self, sign: Sign) -> Line:
@@ -78,12 +87,32 @@ class Line:
     def after_look(self, is_open: bool, now: int) -> Line:
         """The gateway was asked whether it is connected."""
         if is_open:
-            return replace(self, open_at=now, down_since=None)
+            back_at = self.back_at if self.down_since is None else now
+            return replace(self, open_at=now, down_since=None, back_at=back_at)
         return replace(self, down_since=self.known_open_at if self.down_since is None else self.down_since)
 
     def after_gap(self) -> Line:
         """Nothing is watched until the next message in a group."""
         return replace(self, is_watching=False, extended_at=0)
+
+    def after_beat(self, now: int) -> Line:
+        """This server is able to take events in."""
+        back_at = now if self._was_away(now) else self.back_at
+        return replace(self, alive_at=max(self.alive_at, now), back_at=back_at)
+
+    def late_until(self, now: int) -> int | None:
+        """Until when events of an outage may still come: of one that is under way, at least so long; None: none may."""
+        if self.down_since is not None or self._was_away(now):
+            return now + self._late_ms
+        until = None if self.back_at is None else self.back_at + self._late_ms
+        return None if until is None or until <= now else until
+
+    def _was_away(self, now: int) -> bool:
+        return now - max(self.alive_at, self.heard_at) > min(_NOTICED_MS, self._away_ms // 2)
+
+    @property
+    def _late_ms(self) -> int:
+        return LATE_MS.get(self.account.partition("/")[0], max(LATE_MS.values()))
 
     @property
     def _away_ms(self) -> int:

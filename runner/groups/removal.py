@@ -24,6 +24,7 @@ from runner.groups.group import Group, GroupRows
 from runner.groups.identity import person_id
 from runner.groups.intake import FRESH_MS, take_over, warnings_of
 from runner.groups.judgement import Finding, hold_back, look_again, look_at_listing
+from runner.groups.latecomers import Latecomers
 from runner.groups.listing import Listed, ListsPeople, SuspiciousListing, check_listing, fresh_listing, listed_of
 from runner.groups.person import PersonRows
 from runner.groups.queue import QueueEntry, QueueRows
@@ -65,6 +66,7 @@ class Removal:
         reviewed = job.options.get("reviewed")
         # A real run has a copy of the list under its own id, since the dry run may be deleted meanwhile.
         self.listed: str | None = reviewed and (reviewed if config.dry_run else job.id)
+        self._latecomers = Latecomers(job, self.group)
         self._was_asked = False
         self._slow_down = Backoff(job.settings, chance=job.chance)
         self._put_off: RateLimited | None = None
@@ -91,7 +93,10 @@ class Removal:
         self._recent = listed
 
     def judge(self, entries: Sequence[QueueEntry]) -> list[Finding]:
-        """Looks at them again: the listing first, since it may take long, the store last."""
+        """Looks at them again: the listing first, since it may take long, the store last. Waits for what was said in an
+        outage."""
+        if not self._config.dry_run:
+            self._latecomers.wait(entries)
         self._was_asked = False
         listed = self.listing(known for entry in entries for known in (entry.lid, entry.pn))
         pairs = _new_pairs(entries, listed)
@@ -101,9 +106,14 @@ class Removal:
         return [look_at_listing(finding, listed) for finding in findings]
 
     def remove(self, findings: Sequence[Finding], seconds_left: Callable[[], float]) -> dict[str, Answer]:
-        """Asks the gateway, once more without those against whom something was said since; answers by ledger key."""
+        """Asks the gateway, once more without those against whom something was said since; answers by ledger key.
+
+        Raises MoreToCome after an outage since they were judged, and what the gateway raises.
+        """
+        entries = [finding.entry for finding in findings]
         try:
-            again = self._look_again([finding.entry for finding in findings])
+            self._latecomers.check(entries)
+            again = self._look_again(entries)
         except StoreUnavailable as error:
             raise NotConnected(str(error)) from error
         if self._was_asked or not self._is_list_recent():
