@@ -25,12 +25,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import ColumnElement, and_, case, exists, false, insert, literal, select, true, update
+from sqlalchemy import ColumnElement, and_, case, exists, false, func, insert, literal, select, true, update
 
 from runner.groups.group import Group
 from runner.groups.line import Limits, Line
 from runner.store import Transaction
-from runner.stores.group_schema import groups, observations, webhook_accounts
+from runner.stores.group_schema import groups, observations, webhook_accounts, webhook_messages
 from runner.webhook import Sign
 
 __all__ = ["HearingRows", "Limits", "Line"]
@@ -113,16 +113,33 @@ class HearingRows:
             return
         if not self._run(update(groups).where(free).values(account=account)).rowcount:
             return
-        self._end_those(observations.c.group_id == group.id, self.find(known) if known else None)
+        former = self.find(known) if known else None
+        self._end_those(observations.c.group_id == group.id, former.group_heard_at if former else None)
         line = self.find(account)
         if line and line.down_since is None and not line.is_broken(self._now, self._limits):
             self._begin(mine)
 
-    def over(self, group: Group, account: str) -> None:
-        """The account is no longer in the group."""
-        mine = and_(groups.c.id == group.id, groups.c.account == account)
-        if self._run(update(groups).where(mine).values(account=None)).rowcount:
-            self._end_those(observations.c.group_id == group.id, self.find(account))
+    def over(self, group: Group, account: str, *, before: int | None = None) -> None:
+        """The account is not in the group, or was not until ``before``: nobody knows since when.
+
+        What was observed ends with the last that was told of this very group.
+        """
+        mine, seen = and_(groups.c.id == group.id, groups.c.account == account), webhook_messages.c
+        if not self._run(update(groups).where(mine).values(account=None)).rowcount:
+            return
+        until = self._now if before is None else min(before, self._now)
+        told = select(func.max(seen.seen_at)).where(seen.group_id == group.id, seen.seen_at < until)
+        self._end_those(observations.c.group_id == group.id, self._run(told).scalar())
+
+    def joined(self, group: Group, account: str, at: int, *, surely: bool = False) -> None:
+        """We came into the group at ``at``: what was said there before, while we were not, nobody has heard.
+
+        ``surely``: it was this account that did, and not another of ours.
+        """
+        heard_by = self._run(select(groups.c.account).where(groups.c.id == group.id)).scalar_one()
+        if heard_by is not None:
+            self.over(group, heard_by, before=at)
+        self.belongs(group, account if surely or heard_by is None else heard_by)
 
     def _begin(self, which: ColumnElement[bool]) -> None:
         """An observation that goes on, from now, of each of these groups that has none."""
@@ -137,11 +154,11 @@ class HearingRows:
 
     def _end(self, line: Line) -> int:
         """Of all its groups."""
-        return self._end_those(observations.c.group_id.in_(_of(line.account)), line)
+        return self._end_those(observations.c.group_id.in_(_of(line.account)), line.group_heard_at)
 
-    def _end_those(self, which: ColumnElement[bool], line: Line | None) -> int:
-        """With the last message of a group: after it nobody knows whether another would have come in."""
-        last, rows = line.group_heard_at if line else None, observations.c
+    def _end_those(self, which: ColumnElement[bool], last: int | None) -> int:
+        """With the last that was surely heard: after it nobody knows whether more would have come in."""
+        rows = observations.c
         known = rows.from_ms if last is None else case((rows.to_ms > last, last), else_=rows.to_ms)
         ended = update(observations).where(rows.live, which)
         to_ms = case((known < rows.from_ms, rows.from_ms), else_=known)
