@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What became of one thing in an event, as it is counted."""
+    """What became of one thing in an event, as it is counted. failed: of a whole event, by a fault of ours."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"
@@ -22,6 +22,7 @@ class Outcome(StrEnum):
     NOT_USED = "not_used"
     UNREADABLE = "unreadable"
     UNKNOWN = "unknown"
+    FAILED = "failed"
 
 
 class Sign(StrEnum):

@@ -31,7 +31,7 @@ from runner.groups.group import Group
 from runner.groups.line import Limits, Line
 from runner.store import Transaction
 from runner.stores.group_schema import groups, observations, webhook_accounts, webhook_messages
-from runner.webhook import Sign
+from runner.webhook import Notice, Sign
 
 __all__ = ["HearingRows", "Limits", "Line"]
 
@@ -140,6 +140,21 @@ class HearingRows:
         if heard_by is not None:
             self.over(group, heard_by, before=at)
         self.belongs(group, account if surely or heard_by is None else heard_by)
+
+    def lost(self, notice: Notice) -> None:
+        """It could not be taken in, and nobody knows what it told: as if it had not come.
+
+        Ends what is observed by its account, with what came before the first that it told; of one that names none, what
+        is observed of its groups.
+        """
+        first = min((event.at for event in notice.events), default=self._now)
+        line = self.find(notice.account) if notice.account else None
+        if line:
+            self._end(replace(line, group_heard_at=min(line.group_heard_at or 0, first - 1)))
+            self._keep(line.after_gap())
+        elif notice.account is None:
+            named = select(groups.c.id).where(groups.c.wa_id.in_({event.group_wa_id for event in notice.events}))
+            self._end_those(observations.c.group_id.in_(named.scalar_subquery()), first - 1)
 
     def _begin(self, which: ColumnElement[bool]) -> None:
         """An observation that goes on, from now, of each of these groups that has none."""
