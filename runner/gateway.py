@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class OutcomeKind(StrEnum):
@@ -71,6 +71,14 @@ class Connection:
 
     is_open: bool
     words: str
+
+
+@dataclass(frozen=True)
+class Sending:
+    """One thing about what the gateway sends by itself, for people. ``next_step``: what to do, where it is not fine."""
+
+    words: str
+    next_step: str | None = None
 
 
 class GatewayError(Exception):
@@ -157,3 +165,11 @@ class GroupGateway(Protocol):
         Refuses to send (NotConnected) when ``seconds_left()`` is not enough. A timeout or an empty answer
         after sending gives ``unknown`` outcomes, never an error that would be retried.
         """
+
+
+@runtime_checkable
+class SendsEvents(Protocol):
+    """A gateway that sends events by itself, and can be asked whether messages of groups are among them."""
+
+    def sending(self) -> Sequence[Sending]:
+        """What it is set to send; at least one. Raises nothing: what it does not answer could not be asked."""

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What became of one thing in an event, as it is counted."""
+    """What became of one thing in an event, as it is counted. failed: of a whole event, by a fault of ours."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"
@@ -22,6 +22,7 @@ class Outcome(StrEnum):
     NOT_USED = "not_used"
     UNREADABLE = "unreadable"
     UNKNOWN = "unknown"
+    FAILED = "failed"
 
 
 class Sign(StrEnum):
@@ -103,6 +104,7 @@ class Notice:
     """One webhook. ``account``: gateway and instance, ``evolution/name``; None: it was not said.
 
     ``event``: its name, as it is counted: at most 40 of ``a-z0-9-``. ``left_out``: what is in it besides ``events``.
+    ``is_news``: it is of the kind by which messages come in as they are written, whoever writes them.
     """
 
     account: str | None
@@ -110,3 +112,9 @@ class Notice:
     sign: Sign
     events: tuple[Event, ...] = ()
     left_out: tuple[Outcome, ...] = ()
+    is_news: bool = False
+
+    @property
+    def tells_of_group(self) -> bool:
+        """Whether somebody else's message in a group came in with it, so that others would have come in, too."""
+        return self.is_news and any(isinstance(one, Heard) and not one.is_me for one in self.events)

@@ -52,11 +52,11 @@ def main(arguments: list[str]) -> int:
         lock.take()
         manager = prepare(settings, demo)
         server = listen(manager)
-        open_manager(manager)
+        watchman = open_manager(manager)
     except (WrongConfiguration, AlreadyRunning, UnknownLevel) as error:
         print(f"runner: {visible(str(error))}", file=sys.stderr)
         return WRONG_CONFIGURATION
-    return serve(manager, server, demo=demo)
+    return serve(manager, server, watchman, demo=demo)
 
 
 def prepare(settings: Settings, demo: bool) -> JobManager:
@@ -105,19 +105,24 @@ def listen(manager: JobManager) -> Any:
         ) from error
 
 
-def open_manager(manager: JobManager) -> None:
-    """Starts the processes and takes up what was left. Raises WrongConfiguration for workflows that do not load."""
+def open_manager(manager: JobManager) -> Watchman:
+    """Starts the processes and takes up what was left: jobs that go on must find a gap in what was heard told.
+
+    Raises WrongConfiguration for workflows that do not load.
+    """
+    watchman = Watchman(manager.settings, manager.store, manager.clock)
+    watchman.begin()
     try:
         manager.open()
     except ImportError as error:
         raise WrongConfiguration(f"RUNNER_WORKFLOWS: {error}") from error
+    return watchman
 
 
-def serve(manager: JobManager, server: Any, *, demo: bool) -> int:
+def serve(manager: JobManager, server: Any, watchman: Watchman, *, demo: bool) -> int:
     """Answers until it is told to stop; returns the exit code."""
     draining = Draining(manager)
     draining.listen()
-    watchman = Watchman(manager.settings, manager.store, manager.clock)
     watchman.start()
     print(banner(manager.settings, server.effective_port, demo=demo, tokens=_any_tokens(manager)), flush=True)
     try:

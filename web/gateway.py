@@ -16,6 +16,7 @@ from web.printing import complain, say
 if TYPE_CHECKING:  # what needs database code is loaded by the command that runs, not by `runner --help`
     from runner.gateway import GroupGateway
     from runner.groups.checkup import Exempt, Remark
+    from runner.settings import Settings
     from runner.store import Store
 
 WRONG, USAGE, WRONG_CONFIGURATION = 1, 2, 78
@@ -36,14 +37,14 @@ def check(
         str | None, typer.Argument(metavar="[GROUP]", help="A group's id: digits@g.us", show_default=False)
     ] = None,
 ) -> None:
-    """Looks whether the gateway is connected and takes the key; of a group, whether it is listed, whether we may remove
-    people there, and who would be exempt. Changes nothing."""
+    """Looks whether the gateway is connected, takes the key, and sends messages of groups; of a group, whether it is
+    listed, whether we may remove people there, and who would be exempt. Changes nothing."""
     from runner.groups.identity import is_group_id
 
     if group is not None and not is_group_id(group):
         raise typer.BadParameter("must be like 120363403645737238@g.us", param_hint="GROUP")
-    with _opened() as (opened, store):
-        remarks, exempt = _look(opened, store, group)
+    with _opened() as (opened, store, settings):
+        remarks, exempt = _look(opened, store, settings, group)
     for remark in remarks:
         _tell(remark)
     if exempt is not None:
@@ -53,11 +54,16 @@ def check(
     raise typer.Exit(0 if all(remark.is_fine for remark in remarks) else WRONG)
 
 
-def _look(opened: GroupGateway, store: Store, group: str | None) -> tuple[list[Remark], list[Exempt] | None]:
-    from runner.groups.checkup import Remark, check_connection, check_group, exempt, list_group
+def _look(
+    opened: GroupGateway, store: Store, settings: Settings, group: str | None
+) -> tuple[list[Remark], list[Exempt] | None]:
+    from runner.groups.checkup import Remark, check_connection, check_group, check_sending, exempt, list_group
 
     remarks = [check_connection(opened)]
-    if group is None or not remarks[0].is_fine:
+    if not remarks[0].is_fine:
+        return remarks, None
+    remarks += check_sending(opened, settings)
+    if group is None:
         return remarks, None
     listing = list_group(opened, group)
     if isinstance(listing, Remark):
@@ -84,7 +90,7 @@ def _tell_exempt(exempt: list[Exempt]) -> None:
 
 
 @contextmanager
-def _opened() -> Iterator[tuple[GroupGateway, Store]]:
+def _opened() -> Iterator[tuple[GroupGateway, Store, Settings]]:
     """The gateway that jobs would use, and the server's own database; the server may be running meanwhile."""
     from runner.opening import open_gateway, open_store
     from runner.stores.migrate import migrate
@@ -98,7 +104,7 @@ def _opened() -> Iterator[tuple[GroupGateway, Store]]:
         complain(error)
         raise typer.Exit(WRONG_CONFIGURATION) from None
     try:
-        yield open_gateway(settings, store, clock), store
+        yield open_gateway(settings, store, clock), store, settings
     except RunnerError as error:
         complain(error)
         raise typer.Exit(WRONG_CONFIGURATION) from None

@@ -108,6 +108,7 @@ def _body(req: falcon.Request) -> bytes:
 
 
 def _line_on_wire(line: Line, now: int, limits: Limits) -> JsonDict:
-    down = {} if line.down_since is None else {"downSince": iso(line.down_since)}
-    broken = line.is_broken(now, limits)
-    return {"account": line.account, "heard": not broken, "lastEventAt": iso(line.heard_at)} | down
+    """What there is nothing to say of is left out."""
+    times = {"lastEventAt": line.heard_at, "lastGroupMessageAt": line.group_heard_at, "downSince": line.down_since}
+    said = {name: iso(at) for name, at in times.items() if at is not None}
+    return {"account": line.account, "heard": not line.is_broken(now, limits)} | said

@@ -7,12 +7,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.gateway import BadRequest, Connection, GatewayError, GroupGone, Listing, Outcome, Participant, Transient
+from runner.gateway import (
+    BadRequest,
+    Connection,
+    GatewayError,
+    GroupGone,
+    Listing,
+    Outcome,
+    Participant,
+    Sending,
+    Transient,
+)
 from runner.gateways.access import Access
 from runner.gateways.channel import LIST_BYTES, Answer, Channel
 from runner.gateways.distant import Distant, first_of, not_understood, refused, segment, texts_in
 from runner.gateways.people import lacks_us, participant_of, plain_name, with_flags
 from runner.gateways.refusals import NOT_IN_IT, connection_lost, not_connected
+from runner.gateways.sending import waha_sending
 from runner.identity import PN, person_id
 
 NAMES = "WAHA_URL, WAHA_API_KEY and WAHA_SESSION"
@@ -56,6 +67,10 @@ class WahaGateway:
     def connection(self) -> Connection:
         """By the session's status."""
         return self._distant.connection(self._state)
+
+    def sending(self) -> Sequence[Sending]:
+        """What it is set to send by webhook."""
+        return waha_sending(self._distant.look, self._session)
 
     def list_group(self, group_wa_id: str) -> Listing:
         """By ``participants/v2``, and once for each group its description. Its size is not said.

@@ -10,7 +10,7 @@ from runner.clock import iso
 from runner.groups.group import Group
 from runner.groups.silence import FIRST_SIGHT, unknown
 from runner.store import Transaction
-from runner.stores.group_schema import memberships, observations, roster_removals
+from runner.stores.group_schema import groups, memberships, observations, roster_removals, webhook_accounts
 
 _UNITS = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1000, "second"), (1, "millisecond"))
 _MINUTE = 60_000
@@ -29,7 +29,7 @@ class Watchfulness:
     """How much of a window was watched, and how many silent people are therefore unknown.
 
     ``first_at``: when the first of these can be inactive, UTC ms, if they stay silent and the watching goes on; None
-    where nobody is unknown, or nothing is watched now.
+    where nobody is unknown, or nothing is watched now. ``advice``: why webhooks do not help, and what to do.
     """
 
     known_ms: int
@@ -37,6 +37,7 @@ class Watchfulness:
     lag_ms: int
     unknown: int
     first_at: int | None = None
+    advice: str | None = None
 
     def __str__(self) -> str:
         """``activity known for 3 of 30 days, 41 people unknown, of whom nobody is inactive before 2026-12-24 …``"""
@@ -47,7 +48,8 @@ class Watchfulness:
         said = f"activity known for {known} of {window} {name}{plural}, {self.unknown} {people} unknown"
         if self.first_at is not None:
             said += f", of whom nobody is inactive before {iso(self.first_at)[:16].replace('T', ' ')} UTC"
-        return said + (f", nothing known of the last {span(self.lag_ms)}" if self.lag_ms >= _MINUTE else "")
+        said += f", nothing known of the last {span(self.lag_ms)}" if self.lag_ms >= _MINUTE else ""
+        return said + (f"; {self.advice}" if self.advice else "")
 
 
 class ActivityRows:
@@ -105,13 +107,12 @@ class ActivityRows:
 
         What was observed may touch or overlap; a gap of a millisecond breaks it. Nothing counts beyond ``now``. The
         slack is for what goes on, and for files, which are always of yesterday: of a gateway's events that have
-        stopped it is known that nobody listened since.
+        stopped it is known that nobody listened since. They have stopped also where the account's line says so and
+        this server, which would end the observation, has not come to it: it was away, or the machine was suspended.
         """
-        rows = observations.c
-        query = select(rows.from_ms, rows.to_ms, rows.live).where(rows.group_id == group.id, rows.from_ms <= now)
         watch: Watch | None = None
         reaches = now - slack_ms - 1
-        for from_ms, to_ms, live in self._run(query.order_by(rows.to_ms.desc(), rows.from_ms)):
+        for from_ms, to_ms, live in self._observations(group, now):
             if watch is None:
                 watch = Watch(from_ms, min(to_ms, now))
             elif to_ms >= watch.since:
@@ -120,6 +121,22 @@ class ActivityRows:
                 break
             reaches = reaches if live is False else max(reaches, to_ms)
         return watch if watch and reaches >= now - slack_ms else None
+
+    def _observations(self, group: Group, now: int) -> list[tuple[int, int, bool | None]]:
+        """From, to and whether it goes on, the latest first; what has ended unseen as ``HearingRows`` would end it."""
+        rows, line = observations.c, webhook_accounts.c
+        joined = observations.join(groups, groups.c.id == rows.group_id).outerjoin(
+            webhook_accounts, line.account == groups.c.account
+        )
+        query = select(rows.from_ms, rows.to_ms, rows.live, line.breaks_at, line.group_heard_at).select_from(joined)
+        found: list[tuple[int, int, bool | None]] = []
+        for row in self._run(query.where(rows.group_id == group.id, rows.from_ms <= now)):
+            if row.live and (row.breaks_at is None or row.breaks_at < now):
+                last = row.from_ms if row.group_heard_at is None else row.group_heard_at
+                found.append((row.from_ms, max(row.from_ms, min(row.to_ms, last)), False))
+            else:
+                found.append((row.from_ms, row.to_ms, row.live))
+        return sorted(found, key=lambda one: (-one[1], one[0]))
 
     def watchfulness(self, group: Group, window_ms: int, now: int, slack_ms: int) -> Watchfulness:
         """What can be said about a window that ends at ``now``."""
@@ -132,7 +149,20 @@ class ActivityRows:
         count, first = self._run(query.where(*mine)).one()
         known = min(window_ms, now - watch.since) if watch else 0
         lag = now - watch.until if watch else 0
-        return Watchfulness(known, window_ms, lag, count, first + window_ms if watch and count else None)
+        advice = None if watch else self._advice(group)
+        return Watchfulness(known, window_ms, lag, count, first + window_ms if watch and count else None, advice)
+
+    def _advice(self, group: Group) -> str | None:
+        """For a group that is not watched, of a gateway that sends events; else None."""
+        query = select(webhook_accounts.c.group_heard_at).where(webhook_accounts.c.account == group.account)
+        row = self._run(query).first()
+        if row is None:
+            return None
+        since = "yet" if row.group_heard_at is None else f"since {iso(row.group_heard_at)[:16].replace('T', ' ')} UTC"
+        return (
+            f"no group message has come in by webhook {since}: run 'runner gateway check' to see whether the gateway "
+            "sends them"
+        )
 
 
 def unit_of(ms: int) -> tuple[int, str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from runner.gateway import AuthFailed, BadRequest, GatewayError, GroupGateway, Listing, Participant
+from runner.gateway import AuthFailed, BadRequest, GatewayError, GroupGateway, Listing, Participant, SendsEvents
 from runner.groups.group import Group, GroupRows
 from runner.groups.identity import person_id
 from runner.groups.listing import SuspiciousListing, check_listing
 from runner.groups.silence import MEMBER
 from runner.groups.whitelist import WhitelistRows
+from runner.settings import Settings
 from runner.store import Store
 
 
@@ -40,6 +41,19 @@ def check_connection(gateway: GroupGateway) -> Remark:
     if not connection.is_open:
         return Remark(False, f"{gateway.via}: {connection.words}", "see that the gateway runs and is connected")
     return Remark(True, f"{gateway.via}: {connection.words}")
+
+
+def check_sending(gateway: GroupGateway, settings: Settings) -> list[Remark]:
+    """Whether messages of groups can come in by webhook, where this server takes webhooks of that gateway."""
+    if not isinstance(gateway, SendsEvents):
+        return []
+    secrets = {"evolution": settings.webhook_secret, "waha": settings.waha_hmac_key}
+    if gateway.via in secrets and not secrets[gateway.via].get_secret_value():
+        name = {"evolution": "RUNNER_WEBHOOK_SECRET", "waha": "RUNNER_WAHA_HMAC_KEY"}[gateway.via]
+        return [
+            Remark(True, f"no webhooks are taken, since {name} is not set: who is silent is known by exports alone")
+        ]
+    return [Remark(one.next_step is None, one.words, one.next_step) for one in gateway.sending()]
 
 
 def check_group(store: Store, wa_id: str, listing: Listing) -> Iterator[Remark]:

@@ -1,99 +1,42 @@
-"""Hearing: whether the events of a gateway's account come in without a gap, so that silence means something.
+"""Hearing: whether messages of groups come in from a gateway's account without a gap, so that silence means something.
 
-An account is heard while signs of life come in. What it heard of its groups is an observation of each that goes on
-(``observations.live``); it ends at a gap, and another begins with the next sign. A gap is
+What an account hears of its groups is an observation of each that goes on (``observations.live``). It begins with a
+message that somebody else wrote in any group, known here or not: nothing else proves that such messages come in. Where
+a gateway ignores groups, or does not send their messages, contacts, presences and private chats still arrive, and so
+may who joined, and what we sent ourselves; all this says only that the connection stands.
 
-- no event at all for longer than ``silence_ms``: in a quiet group that is no news, but every event of the account
-  counts, in whichever chat;
+It is kept going by every event, as long as a message of a group has come within ``silence_ms``: so a quiet hour is no
+gap. A gap, after which the next such message begins another, is
+
+- no message of any group for longer than ``silence_ms``. Nobody knows since when none could come, so that the
+  observation ends with the last that did;
 - a connection that was down for longer than ``reconnect_ms``: what is said while it is down for a moment is sent
   after it, so that the gateway's ordinary reconnecting is none;
-- a server that could not take events in for longer than the gateway tries again (``away_ms``).
+- a server that could not take events in for longer than the gateway tries again (``AWAY_MS``).
 
-That the gateway says it is connected, when asked, proves only that: it never lengthens an observation.
+After an outage too short for a gap nothing is lost, but some of it may come late: see ``runner.groups.latecomers``.
+
+That the gateway says it is connected, when asked, proves only that: it never lengthens an observation. Until when a
+line holds is kept with it (``breaks_at``), so that a job sees a gap although this server, which would end the
+observation, was not there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from sqlalchemy import ColumnElement, and_, exists, false, insert, literal, select, true, update
-from sqlalchemy.sql.dml import Update
+from sqlalchemy import ColumnElement, and_, case, exists, false, func, insert, literal, select, true, update
 
 from runner.groups.group import Group
-from runner.settings import Settings
+from runner.groups.line import Limits, Line
 from runner.store import Transaction
-from runner.stores.group_schema import groups, observations, webhook_accounts
-from runner.webhook import Sign
+from runner.stores.group_schema import groups, observations, webhook_accounts, webhook_messages
+from runner.webhook import Notice, Sign
+
+__all__ = ["HearingRows", "Limits", "Line"]
 
 EXTEND_MS = 30_000
 """How often the end of what goes on is written: so much less than was heard may be known after a crash."""
-
-AWAY_MS = {"evolution": 600_000, "waha": 20_000}
-"""Evolution tries ten times over about 20 minutes, WAHA as it is told, by itself for half a minute; half of it."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    silence_ms: int
-    reconnect_ms: int
-
-    @classmethod
-    def of(cls, settings: Settings) -> Limits:
-        return cls(int(settings.webhook_silence_hours * 3_600_000), int(settings.webhook_reconnect_minutes * 60_000))
-
-
-@dataclass(frozen=True)
-class Line:
-    """How an account stands. UTC milliseconds.
-
-    ``heard_at``: its last event. ``open_at``: when its connection was last known to stand. ``down_since``: None while
-    it stands. ``alive_at``: when this server was last seen able to take events in.
-    """
-
-    account: str
-    heard_at: int
-    open_at: int
-    down_since: int | None
-    alive_at: int
-    extended_at: int = 0
-
-    @property
-    def known_open_at(self) -> int:
-        return max(self.open_at, self.heard_at)
-
-    def is_broken(self, now: int, limits: Limits) -> bool:
-        """Whether there is a gap between the last event and ``now``."""
-        return (
-            now - self.heard_at > limits.silence_ms
-            or now - max(self.alive_at, self.heard_at) > self._away_ms
-            or (self.down_since is not None and now - self.down_since > limits.reconnect_ms)
-        )
-
-    def after_event(self, sign: Sign, now: int) -> Line:
-        down = self.down_since
-        if sign is Sign.CLOSED:
-            down = now if down is None else down
-        elif sign is Sign.LOST:
-            down = self.known_open_at if down is None else down
-        elif sign in (Sign.OPENED, Sign.TRAFFIC):
-            down = None
-        opened = now if sign in (Sign.OPENED, Sign.TRAFFIC) else self.open_at
-        return replace(self, heard_at=now, open_at=opened, down_since=down, alive_at=now)
-
-    def before(self, sign: Sign) -> Line:
-        """What an event tells of the time before it: whoever opens a connection had none, nobody knows since when."""
-        unannounced = sign is Sign.OPENED and self.down_since is None
-        return replace(self, down_since=self.known_open_at) if unannounced else self
-
-    def after_look(self, is_open: bool, now: int) -> Line:
-        """The gateway was asked whether it is connected."""
-        if is_open:
-            return replace(self, open_at=now, down_since=None)
-        return replace(self, down_since=self.known_open_at if self.down_since is None else self.down_since)
-
-    @property
-    def _away_ms(self) -> int:
-        return AWAY_MS.get(self.account.partition("/")[0], min(AWAY_MS.values()))
 
 
 class HearingRows:
@@ -112,20 +55,20 @@ class HearingRows:
         row = self._run(select(*_COLUMNS).where(webhook_accounts.c.account == account)).first()
         return Line(*row) if row else None
 
-    def event(self, account: str, sign: Sign) -> None:
-        """An event of the account came in now."""
+    def event(self, account: str, sign: Sign, *, of_group: bool = False) -> None:
+        """An event of the account came in now; ``of_group``: somebody's message in one of its groups."""
         now, known = self._now, self.find(account)
         if known is None:
-            first = Line(account, now, now, None, now).after_event(sign, now)
-            self._run(insert(webhook_accounts).values(vars(first)))
-            known = first
+            known = Line(account, now, now, None, now)
+            self._insert(known)
         broken = known.before(sign).is_broken(now, self._limits)
         if broken:
-            self._end(account)
-        after = known.after_event(sign, now)
+            self._end(known)
+            known = known.after_gap()
+        after = known.after_event(sign, now, of_group=of_group)
         stands = after.down_since is None or (sign is Sign.CLOSED and known.down_since is None)
         turned = broken or (known.down_since is None) != (after.down_since is None)
-        if stands and not (broken and after.down_since) and (turned or now - known.extended_at >= EXTEND_MS):
+        if after.is_watching and stands and (turned or now - known.extended_at >= EXTEND_MS):
             self._extend(account)
             if after.down_since is None:
                 self._begin(groups.c.account == account)
@@ -138,17 +81,28 @@ class HearingRows:
         if known is None:
             return
         if known.is_broken(self._now, self._limits):
-            self._end(account)
+            self._end(known)
+            known = known.after_gap()
         self._keep(known.after_look(is_open, self._now))
 
     def beat(self) -> list[Line]:
         """This server is able to take events in. Ends what is no longer heard; returns those of whom it ended."""
         ended = []
         for known in self.lines():
-            if known.is_broken(self._now, self._limits) and self._end(known.account):
-                ended.append(known)
-            self._keep(replace(known, alive_at=max(known.alive_at, self._now)))
+            now = known
+            if known.is_broken(self._now, self._limits):
+                now = known.after_gap()
+                if self._end(known):
+                    ended.append(known)
+            self._keep(now.after_beat(self._now))
         return ended
+
+    def late_until(self, group: Group) -> int | None:
+        """Until when events of an outage may still come, in UTC ms; None: none may, or no silence rests on events."""
+        going_on = exists().where(observations.c.group_id == groups.c.id, observations.c.live)
+        account = self._run(select(groups.c.account).where(groups.c.id == group.id, going_on)).scalar()
+        line = self.find(account) if account else None
+        return None if line is None or line.is_broken(self._now, self._limits) else line.late_until(self._now)
 
     def belongs(self, group: Group, account: str, *, surely: bool = False) -> None:
         """The group is heard by this account; ``surely``: also if another heard it until now."""
@@ -159,16 +113,48 @@ class HearingRows:
             return
         if not self._run(update(groups).where(free).values(account=account)).rowcount:
             return
-        self._run(_ended().where(observations.c.group_id == group.id))
+        former = self.find(known) if known else None
+        self._end_those(observations.c.group_id == group.id, former.group_heard_at if former else None)
         line = self.find(account)
         if line and line.down_since is None and not line.is_broken(self._now, self._limits):
             self._begin(mine)
 
-    def over(self, group: Group, account: str) -> None:
-        """The account is no longer in the group."""
-        mine = and_(groups.c.id == group.id, groups.c.account == account)
-        if self._run(update(groups).where(mine).values(account=None)).rowcount:
-            self._run(_ended().where(observations.c.group_id == group.id))
+    def over(self, group: Group, account: str, *, before: int | None = None) -> None:
+        """The account is not in the group, or was not until ``before``: nobody knows since when.
+
+        What was observed ends with the last that was told of this very group.
+        """
+        mine, seen = and_(groups.c.id == group.id, groups.c.account == account), webhook_messages.c
+        if not self._run(update(groups).where(mine).values(account=None)).rowcount:
+            return
+        until = self._now if before is None else min(before, self._now)
+        told = select(func.max(seen.seen_at)).where(seen.group_id == group.id, seen.seen_at < until)
+        self._end_those(observations.c.group_id == group.id, self._run(told).scalar())
+
+    def joined(self, group: Group, account: str, at: int, *, surely: bool = False) -> None:
+        """We came into the group at ``at``: what was said there before, while we were not, nobody has heard.
+
+        ``surely``: it was this account that did, and not another of ours.
+        """
+        heard_by = self._run(select(groups.c.account).where(groups.c.id == group.id)).scalar_one()
+        if heard_by is not None:
+            self.over(group, heard_by, before=at)
+        self.belongs(group, account if surely or heard_by is None else heard_by)
+
+    def lost(self, notice: Notice) -> None:
+        """It could not be taken in, and nobody knows what it told: as if it had not come.
+
+        Ends what is observed by its account, with what came before the first that it told; of one that names none, what
+        is observed of its groups.
+        """
+        first = min((event.at for event in notice.events), default=self._now)
+        line = self.find(notice.account) if notice.account else None
+        if line:
+            self._end(replace(line, group_heard_at=min(line.group_heard_at or 0, first - 1)))
+            self._keep(line.after_gap())
+        elif notice.account is None:
+            named = select(groups.c.id).where(groups.c.wa_id.in_({event.group_wa_id for event in notice.events}))
+            self._end_those(observations.c.group_id.in_(named.scalar_subquery()), first - 1)
 
     def _begin(self, which: ColumnElement[bool]) -> None:
         """An observation that goes on, from now, of each of these groups that has none."""
@@ -181,28 +167,44 @@ class HearingRows:
         heard = and_(observations.c.live, observations.c.group_id.in_(_of(account)), observations.c.to_ms < self._now)
         self._run(update(observations).where(heard).values(to_ms=self._now))
 
-    def _end(self, account: str) -> int:
-        return self._run(_ended().where(observations.c.group_id.in_(_of(account)))).rowcount
+    def _end(self, line: Line) -> int:
+        """Of all its groups."""
+        return self._end_those(observations.c.group_id.in_(_of(line.account)), line.group_heard_at)
+
+    def _end_those(self, which: ColumnElement[bool], last: int | None) -> int:
+        """With the last that was surely heard: after it nobody knows whether more would have come in."""
+        rows = observations.c
+        known = rows.from_ms if last is None else case((rows.to_ms > last, last), else_=rows.to_ms)
+        ended = update(observations).where(rows.live, which)
+        to_ms = case((known < rows.from_ms, rows.from_ms), else_=known)
+        return self._run(ended.values(live=false(), to_ms=to_ms)).rowcount
+
+    def _insert(self, line: Line) -> None:
+        self._run(insert(webhook_accounts).values(account=line.account, **self._values(line)))
 
     def _keep(self, line: Line) -> None:
-        values = {name: value for name, value in vars(line).items() if name != "account"}
-        self._run(update(webhook_accounts).where(webhook_accounts.c.account == line.account).values(values))
+        mine = webhook_accounts.c.account == line.account
+        self._run(update(webhook_accounts).where(mine).values(self._values(line)))
+
+    def _values(self, line: Line) -> dict[str, int | None]:
+        said = {name: value for name, value in vars(line).items() if name not in ("account", "is_watching")}
+        return said | {"breaks_at": line.breaks_at(self._limits)}
 
 
 SOURCE = "events of "
 
+_KEPT = webhook_accounts.c
 _COLUMNS = (
-    webhook_accounts.c.account,
-    webhook_accounts.c.heard_at,
-    webhook_accounts.c.open_at,
-    webhook_accounts.c.down_since,
-    webhook_accounts.c.alive_at,
-    webhook_accounts.c.extended_at,
+    _KEPT.account,
+    _KEPT.heard_at,
+    _KEPT.open_at,
+    _KEPT.down_since,
+    _KEPT.alive_at,
+    _KEPT.extended_at,
+    _KEPT.group_heard_at,
+    _KEPT.back_at,
+    _KEPT.breaks_at.is_not(None),
 )
-
-
-def _ended() -> Update:
-    return update(observations).where(observations.c.live).values(live=false())
 
 
 def _of(account: str) -> ColumnElement[int]:

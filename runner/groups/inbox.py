@@ -6,14 +6,18 @@ once cost little more than that.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 
 from runner.errors import StoreUnavailable
-from runner.groups.hearing import Limits
+from runner.groups.hearing import HearingRows, Limits
 from runner.groups.incoming import Incoming
+from runner.groups.tallies import TallyRows
 from runner.store import Store
-from runner.webhook import Notice
+from runner.webhook import Notice, Outcome
+
+log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 2.0
 """So long a webhook holds its thread for a locked database: threads are few, and gateways try again."""
@@ -39,7 +43,7 @@ class Inbox:
         self._waiting: list[Letter] = []
 
     def take(self, notice: Notice) -> None:
-        """Returns when it is on disk. Raises StoreUnavailable, and then it is not."""
+        """Returns when it is on disk. Raises StoreUnavailable, or what it failed on, and then it is not."""
         letter = Letter(notice)
         with self._lock:
             self._waiting.append(letter)
@@ -79,9 +83,23 @@ class Inbox:
                 for letter in letters:
                     self._write([letter])
             else:
-                _answer(letters, error)
+                self._lose(letters[0], error)
         else:
             _answer(letters, None)
+
+    def _lose(self, letter: Letter, error: Exception) -> None:
+        """By a fault of ours. The gateway tries again, since it may pass; if it does not, the gap is told already."""
+        notice = letter.notice
+        log.error("An event %s of %s could not be taken in: %s", notice.event, notice.account, type(error).__name__)
+        try:
+            with self._store.write() as tx:
+                HearingRows(tx, self._limits).lost(notice)
+                TallyRows(tx).add({(notice.event, Outcome.FAILED): 1})
+        except StoreUnavailable as unavailable:
+            error = unavailable
+        except Exception as worse:
+            log.error("That it was not could not be noted either: %s", type(worse).__name__)
+        _answer([letter], error)
 
 
 def _answer(letters: Sequence[Letter], error: Exception | None) -> None:

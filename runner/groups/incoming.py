@@ -57,9 +57,10 @@ class Incoming:
         TallyRows(self._tx).add(self._tallies)
 
     def _hear(self, notices: Iterable[Notice]) -> None:
-        """One sign of life an account and sign: of many at once the order does not matter to it."""
-        for account, sign in dict.fromkeys((one.account, one.sign) for one in notices if one.account):
-            self._hearing.event(str(account), sign)
+        """One sign of life of each kind an account: of many at once the order does not matter to it."""
+        kinds = ((one.account, one.sign, one.tells_of_group) for one in notices if one.account)
+        for account, sign, of_group in dict.fromkeys(kinds):
+            self._hearing.event(str(account), sign, of_group=of_group)
 
     @staticmethod
     def _first_look(event: Event, groups: dict[str, Group], seen: set[Key]) -> Outcome:

@@ -17,7 +17,7 @@ from runner.groups.authors import Authors
 from runner.groups.group import Group, GroupRows
 from runner.groups.hearing import HearingRows, Limits
 from runner.groups.identity import LID, person_id
-from runner.groups.listing import SuspiciousListing, check_listing
+from runner.groups.listing import SuspiciousListing, WithoutUs, check_listing
 from runner.groups.member import MemberEntry, MemberRows
 from runner.groups.silence import MEMBER
 from runner.store import Store, Transaction
@@ -36,6 +36,10 @@ class GroupNotThere(NotFound):
         super().__init__(f"Group not found: {why}")
 
 
+class NotOnIt(ListRefused):
+    """The list shows others, and not us."""
+
+
 @dataclass(frozen=True)
 class Ingested:
     """``members``: in the group now; ``gone``: whom we thought to be, and are not listed. ``warnings``: sentences."""
@@ -50,19 +54,17 @@ def ingest(store: Store, gateway: GroupGateway, wa_id: str, account: str | None,
     """Asks the gateway and takes in what it says; the roster is what we have already, so that it changes nothing.
 
     ``account``: whose events tell of this group from now on. Raises GroupNotThere, ListRefused, GatewayUnavailable,
-    GatewayRefused, StoreUnavailable; then nothing was changed.
+    GatewayRefused, StoreUnavailable; then nothing was changed, but that a group we are not in is observed no more.
     """
     with store.read() as tx:
         asked_at, known = tx.now, GroupRows(tx).find(wa_id)
-    listing = _list(gateway, wa_id)
-    if listing.is_community:
-        raise ListRefused(
-            "This is a community, not a group: nobody can be removed from it here. Take in the groups that belong to it"
-        )
     try:
-        check_listing(listing, store, known or Group(0, wa_id, None, 0, 0))
-    except SuspiciousListing as error:
-        raise ListRefused(str(error)) from error
+        listing = _listed(store, gateway, wa_id, known)
+    except (GroupNotThere, NotOnIt):
+        if known and account:
+            with store.write() as tx:
+                HearingRows(tx, limits).over(known, account)
+        raise
     with store.write() as tx:
         group = GroupRows(tx).create(wa_id, listing.name)
         gone = 0 if gateway.via == _ROSTER else _take(tx, group, listing, asked_at)
@@ -71,6 +73,22 @@ def ingest(store: Store, gateway: GroupGateway, wa_id: str, account: str | None,
         members = MemberRows(tx).count(group)
         group = GroupRows(tx).get(wa_id)
     return Ingested(group, members, gone, (_ONLY_ADMINS_WRITE,) if listing.is_announcement else ())
+
+
+def _listed(store: Store, gateway: GroupGateway, wa_id: str, known: Group | None) -> Listing:
+    """A list that can be believed."""
+    listing = _list(gateway, wa_id)
+    if listing.is_community:
+        raise ListRefused(
+            "This is a community, not a group: nobody can be removed from it here. Take in the groups that belong to it"
+        )
+    try:
+        check_listing(listing, store, known or Group(0, wa_id, None, 0, 0))
+    except WithoutUs as error:
+        raise NotOnIt(str(error)) from error
+    except SuspiciousListing as error:
+        raise ListRefused(str(error)) from error
+    return listing
 
 
 def _list(gateway: GroupGateway, wa_id: str) -> Listing:

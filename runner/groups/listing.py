@@ -16,7 +16,6 @@ from runner.store import Store
 from runner.stores.group_schema import memberships, people
 
 _FEW_MISSING = 5
-_WITHOUT_US = "we are not on it ourselves, so we are no longer in the group"
 
 
 class SuspiciousListing(RunnerError):
@@ -27,6 +26,13 @@ class SuspiciousListing(RunnerError):
             f"The gateway's list of the group cannot be right: {what}. Nobody was removed by it. "
             "See that the gateway is connected and sees the group, bring the member list up to date, and try again"
         )
+
+
+class WithoutUs(SuspiciousListing):
+    """It shows others, and not us."""
+
+    def __init__(self) -> None:
+        super().__init__("we are not on it ourselves, so we are no longer in the group")
 
 
 @runtime_checkable
@@ -94,7 +100,7 @@ def settling_listing(
     if known.missing > max(_FEW_MISSING, known.members // 10):
         raise SuspiciousListing(f"{known.missing} of our {known.members} members are not on it")
     if known.lacks_us:
-        raise SuspiciousListing(_WITHOUT_US)
+        raise WithoutUs
     if listing.size is None:
         wait()
         if _shown(gateway.list_group(group.wa_id)) != _shown(listing):
@@ -118,7 +124,7 @@ def check_listing(listing: Listing, store: Store, group: Group) -> None:
     if size * 2 < known.members:
         raise SuspiciousListing(f"it has {size} people where we know of {known.members}")
     if known.lacks_us:
-        raise SuspiciousListing(_WITHOUT_US)
+        raise WithoutUs
 
 
 def _check_whole(listing: Listing) -> None:
@@ -129,7 +135,7 @@ def _check_whole(listing: Listing) -> None:
     if listing.size is not None and listing.size != size:
         raise SuspiciousListing(f"it names {size} people and says that there are {listing.size}")
     if listing.lacks_us:
-        raise SuspiciousListing(_WITHOUT_US)
+        raise WithoutUs
 
 
 @dataclass(frozen=True)

@@ -37,13 +37,13 @@ class Moves:
             self._change(group, person, is_me=True)
 
     def moved(self, group: Group, event: Moved, account: str | None) -> None:
-        if event.who is None:
-            for person in self._ourselves(group):
-                self._step(group, person, event)
-        else:
-            self._step(group, self.known(event.who), event)
-        if account and event.who is None and event.step is Step.JOINED:
-            self._hearing.belongs(group, account, surely=True)
+        ourselves = self._ourselves(group)
+        moving = ourselves if event.who is None else [self.known(event.who)]
+        for person in moving:
+            self._step(group, person, event)
+        is_us = event.who is None or not set(ourselves).isdisjoint(moving)
+        if account and event.step is Step.JOINED and is_us:
+            self._hearing.joined(group, account, event.at, surely=event.who is None)
         if account and event.step is Step.LEFT and (event.who is None or self._have_left(group)):
             self._hearing.over(group, account)
 

@@ -19,13 +19,24 @@ from runner.gateway import (
     RateLimited,
     Transient,
 )
+from runner.groups.accounts import own_account
 from runner.groups.booking import Booked, Books, refusal_in_words
 from runner.groups.group import Group, GroupRows
 from runner.groups.halt import OnlyAdminsWrite
+from runner.groups.hearing import HearingRows, Limits
 from runner.groups.identity import person_id
 from runner.groups.intake import FRESH_MS, take_over, warnings_of
 from runner.groups.judgement import Finding, hold_back, look_again, look_at_listing, spare_the_silent
-from runner.groups.listing import Listed, ListsPeople, SuspiciousListing, check_listing, fresh_listing, listed_of
+from runner.groups.latecomers import Latecomers
+from runner.groups.listing import (
+    Listed,
+    ListsPeople,
+    SuspiciousListing,
+    WithoutUs,
+    check_listing,
+    fresh_listing,
+    listed_of,
+)
 from runner.groups.person import PersonRows
 from runner.groups.queue import QueueEntry, QueueRows
 from runner.groups.settling import Settling
@@ -66,6 +77,7 @@ class Removal:
         reviewed = job.options.get("reviewed")
         # A real run has a copy of the list under its own id, since the dry run may be deleted meanwhile.
         self.listed: str | None = reviewed and (reviewed if config.dry_run else job.id)
+        self._latecomers = Latecomers(job, self.group)
         self._was_asked = False
         self._slow_down = Backoff(job.settings, chance=job.chance)
         self._put_off: RateLimited | None = None
@@ -87,14 +99,17 @@ class Removal:
             self._job.result["warnings"] = warnings
         if listing.is_announcement and by_silence and self._silence_is_doubtful:
             raise OnlyAdminsWrite
-        self._job.patiently(lambda: check_listing(listing, self._store, self.group))
+        self._job.patiently(lambda: self._noting_absence(lambda: check_listing(listing, self._store, self.group)))
         listed = listed_of(listing)
         if not self._config.dry_run:
             take_over(self._job, self.group, listing, listed, asked_at)
         self._recent = listed
 
     def judge(self, entries: Sequence[QueueEntry]) -> list[Finding]:
-        """Looks at them again: the listing first, since it may take long, the store last."""
+        """Looks at them again: the listing first, since it may take long, the store last. Waits for what was said in an
+        outage."""
+        if not self._config.dry_run:
+            self._latecomers.wait(entries)
         self._was_asked = False
         listed = self.listing(known for entry in entries for known in (entry.lid, entry.pn))
         pairs = _new_pairs(entries, listed)
@@ -104,9 +119,14 @@ class Removal:
         return self._look_at(findings, listed)
 
     def remove(self, findings: Sequence[Finding], seconds_left: Callable[[], float]) -> dict[str, Answer]:
-        """Asks the gateway, once more without those against whom something was said since; answers by ledger key."""
+        """Asks the gateway, once more without those against whom something was said since; answers by ledger key.
+
+        Raises MoreToCome after an outage since they were judged, and what the gateway raises.
+        """
+        entries = [finding.entry for finding in findings]
         try:
-            again = self._look_again([finding.entry for finding in findings])
+            self._latecomers.check(entries)
+            again = self._look_again(entries)
         except StoreUnavailable as error:
             raise NotConnected(str(error)) from error
         if self._was_asked or not self._is_list_recent():
@@ -115,10 +135,16 @@ class Removal:
         answers: dict[str, Answer] = {finding.key: finding for finding in again if finding.outcome}
         going = {finding.key: finding.id for finding in findings if finding.key not in answers}
         if going:
-            outcomes = self.gateway.remove(self.group.wa_id, list(going.values()), seconds_left)
+            outcomes = self._call(list(going.values()), seconds_left)
             answers |= {key: outcomes[known] for key, known in going.items() if known in outcomes}
             self._note_put_off(outcomes.values())
         return answers
+
+    def _call(self, ids: Sequence[str], seconds_left: Callable[[], float]) -> dict[str, Outcome]:
+        try:
+            return self._noting_absence(lambda: self.gateway.remove(self.group.wa_id, ids, seconds_left))
+        except StoreUnavailable as error:
+            raise NotConnected(str(error)) from error  # raised where nobody was removed, since we are not in the group
 
     def wait_if_put_off(self) -> None:
         """After a batch in which the gateway put somebody off. Raises RateLimited when it has done so too often."""
@@ -140,7 +166,7 @@ class Removal:
         """Before another try, or after a wait for the store: long enough for somebody to be made an admin."""
         ids = [known for finding in findings for known in (finding.entry.lid, finding.entry.pn)]
         try:
-            listed = fresh_listing(self.gateway, self._store, self.group, ids)
+            listed = self._noting_absence(lambda: fresh_listing(self.gateway, self._store, self.group, ids))
         except (RateLimited, AuthFailed, GroupGone):
             raise
         except (GatewayError, StoreUnavailable, SuspiciousListing) as error:
@@ -166,6 +192,8 @@ class Removal:
         settling = Settling(self._job, self.gateway, self.group, batch.open)
         self._job.wait_until_over(batch)
         listed = settling.find_out()
+        if listed is None:
+            self._job.patiently(self._note_absence)
         batch.commit(lambda tx: settling.book(tx, self._books(), listed))
 
     def listing(self, ids: Iterable[str | None]) -> Listed:
@@ -180,7 +208,20 @@ class Removal:
 
     def _asking(self, ask: Callable[[], Seen]) -> Seen:
         self._listed_at = self._job.clock.boot_seconds()
-        return ask()
+        return self._noting_absence(ask)
+
+    def _noting_absence(self, ask: Callable[[], Seen]) -> Seen:
+        """Where we are not in the group, what is said there is not heard: also if we are back before the next look."""
+        try:
+            return ask()
+        except (GroupGone, WithoutUs):
+            self._note_absence()
+            raise
+
+    def _note_absence(self) -> None:
+        if account := own_account(self._job.settings):
+            with self._store.write() as tx:
+                HearingRows(tx, Limits.of(self._job.settings)).over(self.group, account)
 
     def _is_list_recent(self) -> bool:
         """By when it was asked for. The store, or a process that was stopped, may have kept it waiting since."""

@@ -41,9 +41,12 @@ class Watchman:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchman", daemon=True)
 
-    def start(self) -> None:
-        """From here on; the first beat is before it returns, so that events find the time without us told."""
+    def begin(self) -> None:
+        """The first beat, so that whoever judges from here on finds the time without us told."""
         self._safely(self.beat)
+
+    def start(self) -> None:
+        """From here on."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -55,7 +58,11 @@ class Watchman:
         with self._store.write() as tx:
             ended = HearingRows(tx, self._limits).beat()
         for line in ended:
-            log.warning("Events of %s have stopped; the last came at %s", line.account, iso(line.heard_at))
+            group = "never" if line.group_heard_at is None else iso(line.group_heard_at)
+            words = (
+                "Groups of %s are not watched any more; its last event came at %s, its last message of a group at %s"
+            )
+            log.warning(words, line.account, iso(line.heard_at), group)
 
     def look(self) -> None:
         """Asks the configured gateway. That it does not take our key says nothing of its own connection."""

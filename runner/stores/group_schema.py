@@ -180,6 +180,9 @@ webhook_accounts = Table(
     Column("down_since", BigInteger),
     Column("alive_at", BigInteger, nullable=False),
     Column("extended_at", BigInteger, nullable=False),
+    Column("group_heard_at", BigInteger),  # somebody's last message in any of its groups
+    Column("breaks_at", BigInteger),  # until then its observations hold if nothing more comes; None: it has none
+    Column("back_at", BigInteger),  # when events could come in again after they could not
 )
 """How the events of a gateway's instance come in: see ``runner.groups.hearing``. ``account`` is ``evolution/name``."""
 

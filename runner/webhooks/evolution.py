@@ -24,6 +24,9 @@ from runner.webhooks.fields import (
 
 GATEWAY = "evolution"
 _MESSAGES = frozenset({"messages-upsert", "messages-set", "send-message"})
+_NEWS = "messages-upsert"
+"""What others write comes by this one alone: the others of them are of the past, and of what we sent ourselves."""
+
 _PARTICIPANTS, _CONNECTION = "group-participants-update", "connection-update"
 _TRAFFIC = [
     "messages-edited",
@@ -83,7 +86,7 @@ def read(raw: bytes, received_at: int, in_path: str | None = None) -> Notice:
         sign, found = _STATES.get(state, Sign.LOST) if isinstance(state, str) else Sign.LOST, [Outcome.STORED]
     else:
         found = [Outcome.NOT_USED if event in SIGNS else Outcome.UNKNOWN]
-    return notice_of(account, event, sign, found)
+    return notice_of(account, event, sign, found, is_news=event == _NEWS)
 
 
 def _message(message: Mapping[str, Any], received_at: int) -> Heard | Outcome:

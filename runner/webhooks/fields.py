@@ -54,13 +54,15 @@ def text_of(value: Any, limit: int = _LONGEST_NAME) -> str | None:
     return cut or None
 
 
-def notice_of(account: str | None, event: str, sign: Sign, found: Sequence[Event | Outcome]) -> Notice:
+def notice_of(
+    account: str | None, event: str, sign: Sign, found: Sequence[Event | Outcome], *, is_news: bool
+) -> Notice:
     """By what was found in it. Where nothing of it could be read, it says nothing of the connection either."""
     events = tuple(one for one in found if not isinstance(one, Outcome))
     left_out = tuple(one for one in found if isinstance(one, Outcome))
     if Outcome.UNREADABLE in left_out and not events:
         sign = Sign.NONE
-    return Notice(account, event, sign, events, left_out)
+    return Notice(account, event, sign, events, left_out, is_news=is_news)
 
 
 def account_of(gateway: str, instance: Any) -> str | None:

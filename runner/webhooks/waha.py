@@ -28,6 +28,8 @@ _MESSAGES = frozenset(
 _VOTES = frozenset({"poll-vote", "poll-vote-failed"})
 ACTIVITY = _MESSAGES | _VOTES
 """What only a living person does; ``failed`` is what could not be deciphered, and was done all the same."""
+_NEWS = ("message", "message-any")
+"""What others write comes by these; a gateway may send the rest of them without these."""
 
 _PARTICIPANTS, _WE_JOINED, _WE_LEFT = "group-v2-participants", "group-v2-join", "group-v2-leave"
 _STATUS = "session-status"
@@ -81,7 +83,7 @@ def read(raw: bytes, received_at: int) -> Notice:
         sign, found = _STATES.get(state, Sign.LOST) if isinstance(state, str) else Sign.LOST, [Outcome.STORED]
     else:
         found = [Outcome.NOT_USED if event in SIGNS else Outcome.UNKNOWN]
-    return notice_of(account, event, sign, found)
+    return notice_of(account, event, sign, found, is_news=event in _NEWS)
 
 
 def _message(payload: Mapping[str, Any], received_at: int) -> Heard | Outcome:

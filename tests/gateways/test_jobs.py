@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from runner.groups.accounts import own_account
+from runner.groups.hearing import HearingRows, Limits
 from runner.groups.member import MemberEntry
+from runner.stores.group_schema import observations
 from runner.stores.runs import RunRows
+from runner.webhook import Sign
 from tests.gateways.fake import FakeServer, control
 from tests.unit.removals import DAY, NOW, WA_ID, Bench
 
@@ -196,3 +201,25 @@ def test_a_list_without_us_stops_it_before_it_does_anything(bench: Bench) -> Non
     control(bench.home, me={"pn": P_ME}, groups={WA_ID: {"people": people}})
     assert "we are not on it ourselves" in ended(bench, "failed")["error"]
     assert fake_of(bench).calls("remove") == []
+
+
+@pytest.mark.parametrize("meanwhile", ["gone", "without us", "gone at the call"])
+def test_a_group_we_are_not_in_is_watched_no_more(bench: Bench, meanwhile: str) -> None:
+    """So that after we were added again nobody is silent who spoke while we were out."""
+    account = own_account(bench.settings)
+    assert account is not None
+    with bench.store.write() as tx:
+        hearing = HearingRows(tx, Limits.of(bench.settings))
+        hearing.belongs(bench.group, account)
+        hearing.event(account, Sign.TRAFFIC, of_group=True)
+    if meanwhile == "gone":
+        control(bench.home, me={"pn": P_ME}, groups={})
+    elif meanwhile == "without us":
+        control(bench.home, me={"pn": P_ME}, groups={WA_ID: {"people": [{"lid": lid(n)} for n in range(1, 20)]}})
+        bench.members(MemberEntry(lid=ME, pn=P_ME, is_me=True))
+    else:
+        behave(bench.home, faults={"remove": {"1": "text:Error: item-not-found"}})
+    ended(bench, "failed")
+    with bench.store.read() as tx:
+        live = select(observations.c.live).where(observations.c.live)
+        assert list(tx.connection.execute(live).scalars()) == []

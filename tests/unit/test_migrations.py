@@ -96,6 +96,29 @@ def test_a_database_of_the_foundation_keeps_its_jobs(url: str) -> None:
     assert (job.status, job.ran_ms, job.timeout_ms, job.post_mortem) == ("failed", 0, None, None)
 
 
+def test_what_any_event_kept_going_is_no_observation_any_more(url: str) -> None:
+    """Until then contacts and private chats did; what was taken in from files stays."""
+    store = SqlStore(url, pooled=False)
+    path = sqlite_path(url)
+    assert path is not None
+    path.parent.mkdir(parents=True)
+    with store.write() as tx:
+        command.upgrade(alembic_config(tx.connection), "0006_webhooks")
+        run = tx.connection.exec_driver_sql
+        run("INSERT INTO groups (id, wa_id, account, created_at) VALUES (1, '1@g.us', 'evolution/p2', 5)")
+        run("INSERT INTO webhook_accounts VALUES ('evolution/p2', 90, 90, NULL, 90, 90)")
+        insert = text("INSERT INTO observations (group_id, from_ms, to_ms, source, live) VALUES (1, :f, :t, :s, :l)")
+        events = "events of evolution/p2"
+        for values in ((10, 90, events, True), (1, 9, events, False), (2, 8, "an export", None)):
+            tx.connection.execute(insert, dict(zip("ftsl", values, strict=True)))
+    migrate(url)
+    with store.read() as tx:
+        found = tx.connection.execute(text("SELECT from_ms, to_ms, source FROM observations")).all()
+        account = tx.connection.execute(text("SELECT group_heard_at, breaks_at, heard_at FROM webhook_accounts")).one()
+    assert [tuple(row) for row in found] == [(2, 8, "an export")]
+    assert tuple(account) == (None, None, 90)
+
+
 def test_again_changes_nothing(url: str) -> None:
     migrate(url)
     before = definitions(url)

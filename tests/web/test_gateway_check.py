@@ -69,6 +69,7 @@ def test_all_is_well_and_who_is_exempt(fake: FakeServer, tmp_path: Path) -> None
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines() == [
         "ok     evolution: connected to WhatsApp",
+        "ok     no webhooks are taken, since RUNNER_WEBHOOK_SECRET is not set: who is silent is known by exports alone",
         "ok     the group is listed: Neighbours, 4 people",
         "ok     the list agrees with what is known here",
         f"ok     we ({P_ME}) are an admin there and may remove people",
@@ -110,6 +111,22 @@ def test_what_is_wrong_is_told_with_what_to_do(
     assert result.exit_code == (0 if following is None else 1), result.output
     if following:
         assert following in result.stdout.split("Next: ")[1]
+
+
+def test_a_webhook_by_which_no_message_of_a_group_can_come_is_wrong(
+    fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNNER_WEBHOOK_SECRET", "a-secret-of-the-tests-that-is-long-enough")
+    behave(fake.world.folder, evolution={"webhook": {}})
+    result = check()
+    assert result.exit_code == 0, result.output
+    assert "ok     the webhook sends messages of groups" in result.stdout
+    behave(fake.world.folder, evolution={"webhook": {}, "settings": {"groupsIgnore": True}})
+    result = check(GROUP)
+    assert result.exit_code == 1
+    assert "wrong  groupsIgnore is on in the instance's settings: no group message can come in" in result.stdout
+    assert "Next: switch groupsIgnore off" in result.stdout
+    assert "the group is listed" in result.stdout
 
 
 def test_a_list_that_lacks_us_is_wrong(fake: FakeServer) -> None:

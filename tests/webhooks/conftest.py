@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from runner.groups.member import MemberEntry
+from tests.webhooks.days import SILENT, Days
 from tests.webhooks.kept import Kept
 
 
@@ -16,3 +18,10 @@ def kept(tmp_path: Path) -> Iterator[Kept]:
     made = Kept(tmp_path)
     yield made
     made.store.close()
+
+
+@pytest.fixture
+def days(kept: Kept) -> Days:
+    """With a member who never says anything."""
+    kept.put(MemberEntry(lid=SILENT))
+    return Days(kept)

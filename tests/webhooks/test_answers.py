@@ -256,11 +256,20 @@ def test_how_events_come_in_is_shown(gateway: Gateway) -> None:
     accounts = gateway.server.call("GET", "/admin/webhooks")[1]["accounts"]
     shown = next(one for one in accounts if one["account"] == samples.ACCOUNT)
     assert shown["heard"] is True
+    assert "lastGroupMessageAt" in shown
     assert "downSince" not in shown
     gateway.say(samples.connection("close"))
     accounts = gateway.server.call("GET", "/admin/webhooks")[1]["accounts"]
     assert "downSince" in next(one for one in accounts if one["account"] == samples.ACCOUNT)
     gateway.say(samples.connection("open"))
+
+
+def test_an_account_of_whose_groups_nothing_came_is_not_heard(gateway: Gateway) -> None:
+    gateway.say_as_waha(samples.waha("session.status", {"status": "WORKING"}, session="ignores-groups"))
+    accounts = gateway.server.call("GET", "/admin/webhooks")[1]["accounts"]
+    shown = next(one for one in accounts if one["account"] == "waha/ignores-groups")
+    assert shown.keys() == {"account", "heard", "lastEventAt"}
+    assert shown["heard"] is False
 
 
 def test_neither_keys_nor_words_are_in_log_or_store(gateway: Gateway, home: Path) -> None:

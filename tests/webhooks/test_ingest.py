@@ -137,13 +137,34 @@ def test_a_gateway_that_does_not_list_is_said_to_be_it(world: World) -> None:
 def test_from_the_ingest_on_the_group_is_watched_if_events_come_in(world: World) -> None:
     third = "120363000000000003@g.us"
     world.evolution.groups[third] = group(third, [person(0, "admin"), person(1)])
-    assert Gateway(world.server).say(samples.connection("open")) == 200
+    assert Gateway(world.server).say(samples.message("of another", ids(1)[0], LONG_AGO // 1000, group=OTHER)) == 200
     assert world.ingest(third)[0] == 200
     Sender(world.server.port, at_once=1).send([samples.evolution("presence.update", {})])
     with world.store.read() as tx:
         taken = GroupRows(tx).get(third)
         live = tx.connection.execute(select(observations.c.live).where(observations.c.group_id == taken.id)).scalars()
         assert (taken.account, list(live)) == (samples.ACCOUNT, [True])
+
+
+@pytest.mark.parametrize("listing", [None, group(GROUP, [person(1), person(2), person(3)])], ids=["gone", "without us"])
+def test_a_group_we_are_not_in_is_watched_no_more(world: World, listing: dict[str, Any] | None) -> None:
+    """Also if we are added again before anybody notices: what was said meanwhile was not heard."""
+    sender = Sender(world.server.port, at_once=1)
+    assert world.ingest()[0] == 200
+    sender.send([samples.message(f"before {listing}", ids(1)[0], LONG_AGO // 1000)])
+    assert _going_on(world) == [samples.ACCOUNT]
+    world.evolution.groups = {} if listing is None else {GROUP: listing}
+    assert world.ingest()[0] == (404 if listing is None else 409)
+    assert _going_on(world) == []
+    sender.send([samples.message(f"after {listing}", ids(1)[0], LONG_AGO // 1000)])
+    assert _going_on(world) == [samples.ACCOUNT]
+
+
+def _going_on(world: World) -> list[str]:
+    with world.store.read() as tx:
+        known = GroupRows(tx).get(GROUP)
+        live = select(observations.c.source).where(observations.c.group_id == known.id, observations.c.live)
+        return [source.removeprefix("events of ") for source in tx.connection.execute(live).scalars()]
 
 
 def test_the_roster_is_what_is_kept_here_already(tmp_path: Path) -> None:

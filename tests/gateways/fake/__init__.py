@@ -4,8 +4,9 @@ In a process of its own: ``python -m tests.gateways.fake FOLDER [--port N]``; it
 ``with FakeServer(folder) as fake``. Either way its groups and its whims stand in ``FOLDER/gateway.json``, read anew
 at each call (``control``). All keys may be left out:
 
-    {"evolution": {"key", "instance", "state": "open", "spelling": "2.3.6"},
-     "waha": {"key", "session", "status": "WORKING", "engine": "NOWEB"},
+    {"evolution": {"key", "instance", "state": "open", "spelling": "2.3.6",
+                   "settings": {"groupsIgnore": false}, "webhook": {"enabled": true, "events": ["MESSAGES_UPSERT"]}},
+     "waha": {"key", "session", "status": "WORKING", "engine": "NOWEB", "config"},
      "me": {"lid", "pn"},
      "groups": {"1@g.us": {
          "subject", "owner", "people": [{"lid", "pn", "role"}],

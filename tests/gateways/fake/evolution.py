@@ -18,6 +18,8 @@ _ROUTES = {
     ("POST", "/group/updateParticipant"): "remove",
     ("GET", "/instance/connectionState"): "state",
     ("GET", "/instance/fetchInstances"): "state",
+    ("GET", "/settings/find"): "sending",
+    ("GET", "/webhook/find"): "sending",
 }
 _TEXTS = {"closed": "Error: Connection Closed", "timed_out": "Error: Timed Out"}
 _FAILS = {
@@ -50,10 +52,8 @@ def answer(world: World, request: Request, call: int, fault: Fault) -> Reply:
     state = settings.get("state", "open")
     if (refused := _turned_away(request, settings, fault)) is not None:
         return refused
-    if route == "/instance/fetchInstances":
-        return _instances(world, settings)
-    if route == "/instance/connectionState":
-        return Reply(200, {"instance": {"instanceName": name, "state": "close" if state == "never" else state}})
+    if (said := _of_the_instance(world, route, name, settings)) is not None:
+        return said
     if kind_of(request) == "remove" and (faults := wrong_for_evolution(request.body)):
         return error(400, faults)
     if (text := _refusal(route, state, fault)) is not None:
@@ -70,6 +70,22 @@ def _turned_away(request: Request, settings: Json, fault: Fault) -> Reply | None
     if request.headers.get("apikey") != settings.get("key", "key-of-evolution") or fault.name == "401":
         return error(401, "Unauthorized")
     return None
+
+
+def _of_the_instance(world: World, route: str, name: str, settings: Json) -> Reply | None:
+    """What it answers connected or not."""
+    match route:
+        case "/instance/fetchInstances":
+            return _instances(world, settings)
+        case "/settings/find":
+            return Reply(200, _settings(settings))
+        case "/webhook/find":
+            return Reply(200, _webhook(settings))
+        case "/instance/connectionState":
+            state = settings.get("state", "open")
+            return Reply(200, {"instance": {"instanceName": name, "state": "close" if state == "never" else state}})
+        case _:
+            return None
 
 
 def _of_a_group(world: World, request: Request, call: int, fault: Fault, route: str) -> Reply:
@@ -139,6 +155,28 @@ def _instances(world: World, settings: Json) -> Reply:
     instance = {"id": "00000000-0000-4000-8000-000000000001", "name": settings.get("instance", "p2")}
     said = {"connectionStatus": state, "ownerJid": owner, "token": "a-secret-of-the-instance"}
     return Reply(200, [instance | said])
+
+
+def _settings(settings: Json) -> Json:
+    off = ("rejectCall", "groupsIgnore", "alwaysOnline", "readMessages", "readStatus", "syncFullHistory")
+    return dict.fromkeys(off, False) | {"msgCall": "", "wavoipToken": ""} | dict(settings.get("settings", {}))
+
+
+def _webhook(settings: Json) -> Json | None:
+    """As it is kept: null where none was ever set, with no events where it is switched off."""
+    if "webhook" not in settings:
+        return None
+    kept = {
+        "id": "cm0000000000000000000000",
+        "url": "http://bot.example/webhook",
+        "headers": {"jwt_key": "a-secret-of-the-webhook"},
+        "enabled": True,
+        "events": ["MESSAGES_UPSERT"],
+        "webhookByEvents": False,
+        "webhookBase64": False,
+        "instanceId": "00000000-0000-4000-8000-000000000001",
+    }
+    return kept | dict(settings["webhook"])
 
 
 def _group(world: World, wa_id: str) -> Json:

@@ -146,6 +146,7 @@ def _session(world: World, request: Request, settings: Json) -> Reply:
     shown = {"id": _c_us(me["pn"]), "pushName": "us"} if me.get("pn") else {}
     account = shown | ({"lid": me["lid"]} if me.get("lid") and not me.get("hides_lid") else {})
     said = {"name": name, "status": status, "me": (account or None) if status == "WORKING" else None}
+    said |= {"config": settings["config"]} if "config" in settings else {}
     return Reply(200, said | {"engine": {"engine": world.settings.get("waha", {}).get("engine", "NOWEB")}})
 
 

@@ -1,0 +1,119 @@
+"""A line: how the events of a gateway's account come in, and until when that is enough for silence to mean anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from runner.settings import Settings
+from runner.webhook import Sign
+
+AWAY_MS = {"evolution": 600_000, "waha": 20_000}
+"""Evolution tries ten times over about 20 minutes, WAHA as it is told, by itself for half a minute; half of it."""
+
+LATE_MS = {"evolution": 300_000, "waha": 60_000}
+"""The longest pause between two tries of an event: so long after an outage some of them may still be to come."""
+
+_NOTICED_MS = 30_000
+"""A server that was not seen for longer was away; for WAHA, which tries again for so short a time, half of it."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    silence_ms: int
+    reconnect_ms: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        return cls(int(settings.webhook_silence_hours * 3_600_000), int(settings.webhook_reconnect_minutes * 60_000))
+
+
+@dataclass(frozen=True)
+class Line:
+    """How an account stands. UTC milliseconds.
+
+    ``heard_at``: its last event. ``open_at``: when its connection was last known to stand. ``down_since``: None while
+    it stands. ``alive_at``: when this server was last seen able to take events in. ``group_heard_at``: when somebody
+    else's message in any group last came in. ``is_watching``: whether its groups are observed: from such a message to
+    the next gap. ``back_at``: when events could come in again after they could not, for however short a time.
+    """
+
+    account: str
+    heard_at: int
+    open_at: int
+    down_since: int | None
+    alive_at: int
+    extended_at: int = 0
+    group_heard_at: int | None = None
+    back_at: int | None = None
+    is_watching: bool = False
+
+    @property
+    def known_open_at(self) -> int:
+        return max(self.open_at, self.heard_at)
+
+    def breaks_at(self, limits: Limits) -> int | None:
+        """After this moment there is a gap, if nothing more is heard; None: there is one since long."""
+        if not self.is_watching or self.group_heard_at is None:
+            return None
+        ends = [self.group_heard_at + limits.silence_ms, max(self.alive_at, self.heard_at) + self._away_ms]
+        return min(ends if self.down_since is None else [*ends, self.down_since + limits.reconnect_ms])
+
+    def is_broken(self, now: int, limits: Limits) -> bool:
+        """Whether nothing is watched at ``now``, or there is a gap between what was last heard and ``now``."""
+        end = self.breaks_at(limits)
+        return end is None or now > end
+
+    def after_event(self, sign: Sign, now: int, *, of_group: bool = False) -> Line:
+        """``of_group``: it was somebody's message in a group."""
+        down = self.down_since
+        if sign is Sign.CLOSED:
+            down = now if down is None else down
+        elif sign is Sign.LOST:
+            down = self.known_open_at if down is None else down
+        elif sign in (Sign.OPENED, Sign.TRAFFIC):
+            down = None
+        opened = now if sign in (Sign.OPENED, Sign.TRAFFIC) else self.open_at
+        group_heard = now if of_group else self.group_heard_at
+        is_back = self._was_away(now) or (self.before(sign).down_since is not None and down is None)
+        after = replace(self, heard_at=now, open_at=opened, down_since=down, alive_at=now, group_heard_at=group_heard)
+        after = replace(after, back_at=now if is_back else self.back_at)
+        return replace(after, is_watching=self.is_watching or (of_group and down is None))
+
+    def before(self, sign: Sign) -> Line:
+        """What an event tells of the time before it: whoever opens a connection had none, nobody knows since when."""
+        unannounced = sign is Sign.OPENED and self.down_since is None
+        return replace(self, down_since=self.known_open_at) if unannounced else self
+
+    def after_look(self, is_open: bool, now: int) -> Line:
+        """The gateway was asked whether it is connected."""
+        if is_open:
+            back_at = self.back_at if self.down_since is None else now
+            return replace(self, open_at=now, down_since=None, back_at=back_at)
+        return replace(self, down_since=self.known_open_at if self.down_since is None else self.down_since)
+
+    def after_gap(self) -> Line:
+        """Nothing is watched until the next message in a group."""
+        return replace(self, is_watching=False, extended_at=0)
+
+    def after_beat(self, now: int) -> Line:
+        """This server is able to take events in."""
+        back_at = now if self._was_away(now) else self.back_at
+        return replace(self, alive_at=max(self.alive_at, now), back_at=back_at)
+
+    def late_until(self, now: int) -> int | None:
+        """Until when events of an outage may still come: of one that is under way, at least so long; None: none may."""
+        if self.down_since is not None or self._was_away(now):
+            return now + self._late_ms
+        until = None if self.back_at is None else self.back_at + self._late_ms
+        return None if until is None or until <= now else until
+
+    def _was_away(self, now: int) -> bool:
+        return now - max(self.alive_at, self.heard_at) > min(_NOTICED_MS, self._away_ms // 2)
+
+    @property
+    def _late_ms(self) -> int:
+        return LATE_MS.get(self.account.partition("/")[0], max(LATE_MS.values()))
+
+    @property
+    def _away_ms(self) -> int:
+        return AWAY_MS.get(self.account.partition("/")[0], min(AWAY_MS.values()))
