@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     pace_time_zone: str = ""
     webhook_secret: SecretStr = SecretStr("")
     waha_hmac_key: SecretStr = SecretStr("")
-    webhook_silence_hours: float = Field(12, gt=0, le=24 * 31)
+    webhook_silence_hours: float = Field(24, gt=0, le=24 * 31)
     webhook_reconnect_minutes: float = Field(10, ge=0, le=24 * 60)
     webhook_memory_days: int = Field(14, ge=1, le=366)
     workflows: str = ""
