@@ -73,11 +73,16 @@ class JobManager:
         self._machine = machine or Machine(settings, self.clock)
         self._hasty = self.store.hasty(_LOOP_SECONDS)  # the loop has ladders to climb, locked database or not
         self._supervisor = Supervisor(self._hasty, settings, self._machine, self.node, self.clock)
-        self._dispatcher: Dispatcher = LocalDispatcher(
-            (self.store, self._hasty), self._supervisor.launcher, self.node, self._supervisor.wake, self._machine.sweep
-        )
         self._canceller = Canceller(
             (self.store, self._hasty), settings, self.clock, self._supervisor.stop, self._supervisor.job_of
+        )
+        self._dispatcher: Dispatcher = LocalDispatcher(
+            (self.store, self._hasty),
+            self._supervisor.launcher,
+            self.node,
+            self._supervisor.wake,
+            self._machine.sweep,
+            self._canceller.write_journalled,
         )
         self._pauser = Pauser(self.store, settings, self._supervisor.stop)
         self._results = Results(self.store)

@@ -24,7 +24,7 @@ _SWEEP_SECONDS = 5.0
 class LocalDispatcher:
     """A ``Dispatcher`` for one server; nobody else works on its database (the server holds a file lock).
 
-    ``stores``: one that waits, for those who ask, and a hasty one, for the loop.
+    ``stores``: one that waits, for those who ask, and a hasty one, for the loop. ``before_end``: as the supervisor's.
     """
 
     def __init__(
@@ -34,11 +34,12 @@ class LocalDispatcher:
         node: str,
         wake: Callable[[], None],
         sweep: Callable[[Sequence[Job], float], Mapping[str, Iterable[ProcessIdentity]]],
+        before_end: Callable[[Transaction], object],
     ) -> None:
         self._store, self._hasty = stores
         self._launcher, self._node = launcher, node
         self._wake_loop = wake
-        self._sweep = sweep
+        self._sweep, self._before_end = sweep, before_end
         self._left: dict[str, Job] = {}
         self._look = threading.Event()
         self._look.set()
@@ -168,6 +169,7 @@ class LocalDispatcher:
             server_died=True,
         )
         with store.write() as tx:
+            self._before_end(tx)
             conclusion = conclude(tx, end)
         if conclusion.next.mode is not None:
             self._launcher.launch(conclusion.job, conclusion.next.mode)

@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 
 from runner.clock import Clock
-from runner.job import Job
+from runner.dispatchers.local import LocalDispatcher
+from runner.job import Job, new_job_id
+from runner.journal import JournalledCancel
 from runner.stores.batches import BatchRows
 from runner.stores.database import SqlStore
-from runner.stores.jobs import JobRows
+from runner.stores.jobs import JobRows, NewJob
+from runner.stores.runs import RunRows
 from tests.processes.conftest import Jobs, is_over
 from tests.processes.oracle import MARK, Lifeline, is_living, marked, names_of
 from tests.processes.samples import effects_in
@@ -217,6 +220,24 @@ def test_cancelled_while_the_server_dies_it_stays_cancelled(
     job = open_jobs().until_over(job_id)
     assert job.cancellation is not None
     assert (job.status, job.cancellation.phase, job.epoch) == ("cancelled", "stopped", 1)
+
+
+def test_what_was_left_is_not_taken_up_past_a_cancel_in_the_journal(jobs: Jobs) -> None:
+    """The cancel could not be recorded; the job is looked at before anybody has tried that again."""
+    manager, now = jobs.manager, Clock().now_ms()
+    job_id = new_job_id(now)
+    with manager.store.write() as tx:
+        JobRows(tx).add(NewJob(job_id, "count", {}, {}, None, "tester"))
+        assert RunRows(tx).claim(job_id, manager.node)
+    job = jobs.get(job_id)
+    manager._supervisor.launcher.take_over()
+    manager._canceller._journal.add(JournalledCancel(job_id, "me", None, 0, now))
+    dispatcher = manager._dispatcher
+    assert isinstance(dispatcher, LocalDispatcher)
+    dispatcher._left[job_id] = job
+    dispatcher.look_again()
+    assert jobs.get(job_id).status == "cancelled", "from the transaction on that took it up"
+    assert jobs.until_over(job_id).epoch == job.epoch, "it never ran again"
 
 
 @pytest.mark.parametrize("before", [True, False])
