@@ -45,7 +45,7 @@ class RemovalOracle(Oracle):
     moved: set[str] = field(default_factory=set)
     _effects: Counter[str] = field(default_factory=Counter)
     _exempt: dict[tuple[str, int], dict[str, str]] = field(default_factory=dict)
-    _told: dict[SimProcess, set[tuple[str, int]]] = field(default_factory=dict)
+    _told: dict[SimProcess, tuple[float, set[tuple[str, int]]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,11 +106,11 @@ class RemovalOracle(Oracle):
                 self.found("nobody is acted on twice", f"{known} by {effect.job_id}")
 
     def list_asked_for(self, process: SimProcess) -> None:
-        """Whoever has had a true list of the group, after their call was over, need not ask for another."""
-        left_open = self._told.pop(process, set()) & {
-            (job_id, seq) for job_id, seq, _ in self.connection.execute(_OPEN)
-        }
-        if left_open and self.turns.now > self._calm_since:
+        """Whoever has had a true list of the group, after their call was over, need not ask for another; unless
+        something has come between, such as a store that could not be read."""
+        at, told = self._told.pop(process, (0.0, set()))
+        left_open = told & {(job_id, seq) for job_id, seq, _ in self.connection.execute(_OPEN)}
+        if left_open and at > self._calm_since:
             self.found("a true list settles", str(left_open))
 
     def true_list_given(self, process: SimProcess) -> None:
@@ -118,7 +118,8 @@ class RemovalOracle(Oracle):
         if process.run is not None and self.villages.counts and not self._are_many_missing():
             mine = process.run.job_id
             left_open = {(job_id, seq) for job_id, seq, _ in self.connection.execute(_OPEN) if job_id == mine}
-            self._told[process] = left_open if process.place != "between intent and call" else set()
+            told = left_open if process.place != "between intent and call" else set()
+            self._told[process] = (self.turns.now, told)
 
     def _are_many_missing(self) -> bool:
         there = set().union(*self.villages.groups.values())
