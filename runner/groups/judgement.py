@@ -81,11 +81,15 @@ def hold_back(
 
 
 def look_at_listing(finding: Finding, listed: Listed) -> Finding:
-    """By what the group itself says now; what the store says against a removal stands."""
+    """By what the group itself says now; what the store says against a removal stands.
+
+    But whoever was asked for before, without an answer, and is gone, was removed by that, whatever was said since.
+    """
     entry = finding.entry
     participant = listed.find_person(entry.lid, entry.pn)
     if participant is None:
-        return finding if finding.outcome else _not_listed(finding, listed)
+        is_gone = listed.would_show(entry.lid, entry.pn)
+        return finding if finding.outcome and not (entry.tries and is_gone) else _not_listed(finding, is_gone)
     seen = replace(finding, participant=participant)
     if participant.role != MEMBER:
         seen = replace(seen, role=participant.role)
@@ -105,9 +109,9 @@ def spare_the_silent(findings: Sequence[Finding], listed: Listed) -> list[Findin
     return hold_back(findings, _NOT_BY_SILENCE, lambda entry: entry.window_ms is not None)
 
 
-def _not_listed(finding: Finding, listed: Listed) -> Finding:
-    if listed.would_show(finding.entry.lid, finding.entry.pn):
-        return replace(finding, outcome=ALREADY_GONE, reason=_GONE)
+def _not_listed(finding: Finding, is_gone: bool) -> Finding:
+    if is_gone:
+        return replace(finding, outcome=ALREADY_GONE, reason=_GONE, stays=False)
     return replace(finding, outcome=SKIPPED, reason=_NOT_TOLD_APART, stays=True)
 
 
