@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from runner.gateway import AuthFailed, GatewayError, GroupGone, Listing, NotConnected, Outcome, Participant, RateLimited
+from runner.groups.activity import ActivityRows
 from runner.groups.listing import listed_of
+from runner.groups.member import MemberEntry
 from runner.groups.person import PersonRows
 from runner.groups.settling import LeftOpen
+from runner.groups.whitelist import WhitelistRows
 from runner.stores.batches import LedgerItem
 from tests.gateways.slow import SlowGateway, configure, removed_ids
-from tests.unit.removals import Bench, lid, lids, pn
+from tests.unit.removals import NOW, Bench, lid, lids, pn
 
 SLOW = "tests.gateways.slow:open_slow"
 
@@ -110,6 +113,32 @@ def test_a_list_that_cannot_be_trusted_books_nobody_and_is_waited_for(
     assert len(waiting) == 2
     assert waiting[0].startswith("No answer came as to whether 5 people were removed, and the group's list does not")
     assert "next try " in waiting[0]
+
+
+@pytest.mark.parametrize("since", ["heard", "whitelisted"])
+def test_whoever_a_stale_list_still_showed_was_removed_whatever_was_said_since(
+    slow: Bench, monkeypatch: pytest.MonkeyPatch, since: str
+) -> None:
+    active = range(90, 110)
+
+    def stale(listing: Listing) -> Listing:
+        everybody = tuple(Participant(known, known, None, "member") for known in lids([*range(1, 41), *active]))
+        return replace(listing, participants=everybody, size=len(everybody))
+
+    def say_something() -> None:
+        with slow.store.write() as tx:
+            if since == "heard":
+                ActivityRows(tx).saw(slow.group, slow.person(1), tx.now)
+            else:
+                WhitelistRows(tx).add(slow.group, slow.person(1))
+
+    slow.members(*(MemberEntry(lid=lid(number), last_active_at=NOW) for number in active))
+    Lists(monkeypatch, stale)
+    job_id = slow.start(batchSize=5, delayMs=1000)
+    slow.on_wait = say_something
+    assert slow.run(job_id) == "completed"
+    assert sorted(slow.result(job_id)["removedWhatsappIds"]) == sorted(removed_ids(slow.home))
+    assert lid(1) in removed_ids(slow.home)
 
 
 def test_a_few_who_left_by_themselves_do_not_hinder_it(slow: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
