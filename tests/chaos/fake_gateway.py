@@ -58,6 +58,7 @@ class FakeGateway:
         self.url = self._process.stdout.readline().strip()
         self.promoted: dict[str, float] = {}
         self.left: set[str] = set()
+        self.shown_stale: set[str] = set()
 
     def environment(self) -> dict[str, str]:
         if self.kind == "waha":
@@ -108,8 +109,10 @@ class FakeGateway:
         self._keep()
 
     def lie(self, wa_id: str, **how: Any) -> None:
-        """``stale`` or ``first``: see the fake."""
+        """``stale`` or ``first``: see the fake. ``shown_stale``: everybody who was ever on a list that was."""
         self._settings["groups"][wa_id] |= how
+        if how.get("stale"):
+            self.shown_stale |= {one["lid"] for one in self._settings["groups"][wa_id]["people"]}
         self._keep()
 
     def promote(self, wa_id: str, known: str) -> None:
