@@ -85,4 +85,5 @@ def test_a_server_notes_it_before_any_job_goes_on(days: Days, tmp_path: Path) ->
     manager = JobManager(settings, clock=Clock(lambda: NOW + 3 * HOUR))
     with pytest.raises(WrongConfiguration):
         open_manager(manager)
+    manager.close()
     assert going_on(days.kept) == 0
