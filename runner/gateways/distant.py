@@ -14,7 +14,6 @@ from runner.gateway import (
     Connection,
     GatewayError,
     Listing,
-    NotConnected,
     Outcome,
     OutcomeKind,
     RateLimited,
@@ -95,7 +94,11 @@ class Distant:
 
     def _see_that_there_is_time(self, left: float) -> None:
         if left < _ENOUGH * self.call_seconds:
-            raise NotConnected("there was too little time left for the call; nothing was sent")
+            raise Transient(
+                "This machine is too busy: too little time was left for the call, again and again, and nothing was "
+                "sent. See to it, and retry the job",
+                nothing_sent=True,
+            )
 
     def judge(
         self,

@@ -132,11 +132,12 @@ def test_where_the_state_cannot_be_had_nothing_is_sent(gateway: GroupGateway, fa
 
 def test_nothing_is_sent_with_too_little_time_left(gateway: GroupGateway, fake: FakeServer) -> None:
     for left in (0.0, -5.0, SECONDS * 0.8):
-        with pytest.raises(NotConnected):
+        with pytest.raises(Transient, match="too little time") as raised:
             gateway.remove(G, [ONE], lambda left=left: left)  # type: ignore[misc]
     lefts = iter([SECONDS, SECONDS * 0.8])  # a process that was frozen between the look and the call
-    with pytest.raises(NotConnected):
+    with pytest.raises(Transient, match="too little time") as raised:
         gateway.remove(G, [ONE], lambda: next(lefts))
+    assert raised.value.nothing_sent
     assert fake.calls("remove") == []
 
 
