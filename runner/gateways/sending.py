@@ -8,7 +8,7 @@ from typing import Any
 from runner.gateway import GatewayError, Sending
 from runner.gateways.channel import Answer
 
-_ONLY_BY_A_COMMON_ONE = (
+_ONLY_BY_ONE_OF_ALL = (
     "group messages come in only if one of all {} sends them here; if not, set one up as the README has it, under "
     "'As it happens: webhooks'"
 )
@@ -31,7 +31,7 @@ def evolution_sending(look: Callable[[str], Answer], instance: str) -> list[Send
         said.append(Sending("what the instance's webhook sends could not be asked"))
     elif webhook.get("enabled") is not True:
         words = "the instance has no webhook of its own that is switched on: "
-        said.append(Sending(words + _ONLY_BY_A_COMMON_ONE.format("instances")))
+        said.append(Sending(words + _ONLY_BY_ONE_OF_ALL.format("instances")))
     elif "MESSAGES_UPSERT" not in _names(webhook.get("events")):
         step = "add MESSAGES_UPSERT to the events of the webhook"
         said.append(Sending("the instance's webhook does not send MESSAGES_UPSERT: no group message can come in", step))
@@ -52,7 +52,7 @@ def waha_sending(look: Callable[[str], Answer], session: str) -> list[Sending]:
     rows = [one for one in webhooks if isinstance(one, dict)] if isinstance(webhooks, list) else []
     if not rows:
         words = "the session has no webhook of its own: "
-        said.append(Sending(words + _ONLY_BY_A_COMMON_ONE.format("sessions")))
+        said.append(Sending(words + _ONLY_BY_ONE_OF_ALL.format("sessions")))
     elif not any(_WAHA_MESSAGES & _names(one.get("events")) for one in rows):
         step = "add message.any to the events of the webhook"
         words = "no webhook of the session sends message or message.any: no group message can come in"
