@@ -13,6 +13,7 @@ from runner.gateway import (
     BadRequest,
     Connection,
     GatewayError,
+    GroupGone,
     Listing,
     Outcome,
     OutcomeKind,
@@ -21,7 +22,7 @@ from runner.gateway import (
 )
 from runner.gateways.channel import Answer, Channel, NoAnswer
 from runner.gateways.people import codes_of
-from runner.gateways.refusals import UNKNOWN, never_connected, not_connected, outcomes_of, refusal_of
+from runner.gateways.refusals import NOT_IN_IT, UNKNOWN, never_connected, not_connected, outcomes_of, refusal_of
 from runner.identity import person_id
 
 _LOOK = 0.1
@@ -121,14 +122,21 @@ class Distant:
 
 
 def _are_admin(listing: Callable[[], Listing]) -> bool | None:
-    """None where no list comes, or it does not show who of them we are."""
+    """None where no list will come, or it does not show who of them we are.
+
+    Nobody was removed, so what only keeps the list from coming for the moment is raised. So is GroupGone for a list
+    without us: not our role is wanting then, and whether it is so must be looked at again.
+    """
     try:
         listed = listing()
-    except GatewayError:
+    except (AuthFailed, BadRequest):
         return None
-    if listed.me is None:
-        return False if listed.lacks_us else None
-    return listed.me.role != "member"
+    size = len(listed.participants)
+    if not size or listed.size not in (None, size):
+        raise Transient("nobody could be removed, and the list that would say why is cut short", nothing_sent=True)
+    if listed.me is None and listed.lacks_us:
+        raise GroupGone(NOT_IN_IT)
+    return None if listed.me is None else listed.me.role != "member"
 
 
 def refused(answer: Answer, texts: Texts, *, of_removal: bool, names: str) -> GatewayError | None:

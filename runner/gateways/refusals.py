@@ -100,7 +100,8 @@ def outcomes_of(
 
     Raises RateLimited when everybody is put off, NotAdmin when everybody is refused for want of rights. Their codes do
     not say whether it is we who lack the right, or people whom WhatsApp protects, of whom a batch may have several:
-    ``are_admin`` is asked. None: it cannot be told; then it is taken for our want, since nobody is given up by that.
+    ``are_admin`` is asked, and may raise what is raised where nobody was removed. None: it cannot be told; then it is
+    taken for our want, since nobody is given up by that.
     """
     outcomes = {known: outcome_of(codes.get(known) or "") for known in ids}
     if all(outcome.kind is OutcomeKind.LATER for outcome in outcomes.values()):

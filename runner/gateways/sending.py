@@ -8,7 +8,10 @@ from typing import Any
 from runner.gateway import GatewayError, Sending
 from runner.gateways.channel import Answer
 
-_AS_THE_README = "set it up as the README has it, under 'As it happens: webhooks'"
+_ONLY_BY_ONE_OF_ALL = (
+    "group messages come in only if one of all {} sends them here; if not, set one up as the README has it, under "
+    "'As it happens: webhooks'"
+)
 _SENDS = "the webhook sends messages of groups"
 _WAHA_MESSAGES = frozenset({"message", "message.any", "*"})
 
@@ -27,8 +30,8 @@ def evolution_sending(look: Callable[[str], Answer], instance: str) -> list[Send
     if webhook is None:
         said.append(Sending("what the instance's webhook sends could not be asked"))
     elif webhook.get("enabled") is not True:
-        words = "the instance has no webhook that is switched on: no group message can come in, unless by a global one"
-        said.append(Sending(words, _AS_THE_README))
+        words = "the instance has no webhook of its own that is switched on: "
+        said.append(Sending(words + _ONLY_BY_ONE_OF_ALL.format("instances")))
     elif "MESSAGES_UPSERT" not in _names(webhook.get("events")):
         step = "add MESSAGES_UPSERT to the events of the webhook"
         said.append(Sending("the instance's webhook does not send MESSAGES_UPSERT: no group message can come in", step))
@@ -48,8 +51,8 @@ def waha_sending(look: Callable[[str], Answer], session: str) -> list[Sending]:
         said.append(Sending("ignore.groups is on in the session's config: no group message can come in", step))
     rows = [one for one in webhooks if isinstance(one, dict)] if isinstance(webhooks, list) else []
     if not rows:
-        words = "the session has no webhook: no group message can come in, unless by one of all sessions"
-        said.append(Sending(words, _AS_THE_README))
+        words = "the session has no webhook of its own: "
+        said.append(Sending(words + _ONLY_BY_ONE_OF_ALL.format("sessions")))
     elif not any(_WAHA_MESSAGES & _names(one.get("events")) for one in rows):
         step = "add message.any to the events of the webhook"
         words = "no webhook of the session sends message or message.any: no group message can come in"

@@ -35,6 +35,8 @@ _STATES = {
     "FAILED": "the session has failed; restart it in WAHA",
 }
 _MOST_LOOKUPS = 20
+_DESCRIBED_SECONDS = 3600.0
+"""How long a description holds: a job of days must see when only admins may write."""
 _EMPTY = {"", "null", "{}", "[]"}
 _LOOK_AGAIN_SECONDS = 5.0
 """An engine that has just begun answers 200 with nothing for a group that is there: only later that means something."""
@@ -56,7 +58,7 @@ class WahaGateway:
     def __init__(self, access: Access, call_seconds: float) -> None:
         self._distant = Distant(Channel(access, "X-Api-Key"), call_seconds)
         self._session = segment(access.name)
-        self._descriptions: dict[str, dict[str, Any]] = {}
+        self._descriptions: dict[str, tuple[float, dict[str, Any]]] = {}
         self._empty_since: dict[str, float] = {}
         self._numbers: dict[str, str | None] = {}
 
@@ -66,20 +68,24 @@ class WahaGateway:
 
     def connection(self) -> Connection:
         """By the session's status."""
-        return self._distant.connection(self._state)
+        found = self._distant.connection(self._state)
+        if not found.is_open:
+            self._empty_since.clear()
+        return found
 
     def sending(self) -> Sequence[Sending]:
         """What it is set to send by webhook."""
         return waha_sending(self._distant.look, self._session)
 
     def list_group(self, group_wa_id: str) -> Listing:
-        """By ``participants/v2``, and once for each group its description. Its size is not said.
+        """By ``participants/v2``, and once an hour for each group its description. Its size is not said.
 
         Raises GroupGone, NotConnected, AuthFailed, RateLimited, BadRequest or Transient.
         """
+        empty_since = self._empty_since.pop(group_wa_id, None)  # only if nothing is said again does it count on
         session = self._look_at_session()
         me = session.me
-        described = self._description(group_wa_id, session.state)
+        described = self._description(group_wa_id, session.state, empty_since)
         answer = self._distant.look(f"{self._group(group_wa_id)}/participants/v2", most_bytes=LIST_BYTES)
         if answer.status != 200:
             raise _failure(answer)
@@ -121,25 +127,25 @@ class WahaGateway:
         texts = [me.get(name) for name in ("id", "lid")] if isinstance(me, dict) else []
         return _Session(session["status"], tuple(known for text in texts if text and (known := person_id(str(text)))))
 
-    def _description(self, group_wa_id: str, state: str) -> dict[str, Any]:
-        if group_wa_id not in self._descriptions:
+    def _description(self, group_wa_id: str, state: str, empty_since: float | None) -> dict[str, Any]:
+        at, described = self._descriptions.pop(group_wa_id, (0.0, {}))
+        if not described or time.monotonic() - at >= _DESCRIBED_SECONDS:
+            at = time.monotonic()
             answer = self._distant.look(self._group(group_wa_id), most_bytes=LIST_BYTES)
             if answer.status == 200 and answer.sample.strip() in _EMPTY:
-                raise self._nothing_said(group_wa_id, state)
-            self._empty_since.pop(group_wa_id, None)
+                raise self._nothing_said(group_wa_id, state, empty_since)
             if answer.status != 200 or not isinstance(answer.body, dict):
                 raise _failure(answer)
-            self._descriptions[group_wa_id] = answer.body
-        return self._descriptions[group_wa_id]
+            described = answer.body
+        self._descriptions[group_wa_id] = (at, described)
+        return described
 
-    def _nothing_said(self, group_wa_id: str, state: str) -> GatewayError:
+    def _nothing_said(self, group_wa_id: str, state: str, since: float | None) -> GatewayError:
         """Of a group. It is gone when a session at work says so again after a wait, and nothing else in between."""
-        if state != "WORKING":
-            self._empty_since.pop(group_wa_id, None)
-        elif (since := self._empty_since.get(group_wa_id)) is None:
-            self._empty_since[group_wa_id] = time.monotonic()
-        elif time.monotonic() - since >= _LOOK_AGAIN_SECONDS:
-            return GroupGone(NOT_IN_IT)
+        if state == "WORKING":
+            self._empty_since[group_wa_id] = time.monotonic() if since is None else since
+            if since is not None and time.monotonic() - since >= _LOOK_AGAIN_SECONDS:
+                return GroupGone(NOT_IN_IT)
         said = "the gateway says nothing of this group: it has not read it yet, or we are not in it any more"
         return Transient(said, nothing_sent=True)
 

@@ -6,7 +6,8 @@ joined is not on it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, or_, select
@@ -22,6 +23,9 @@ from runner.groups.member import MemberEntry, MemberRows
 from runner.groups.silence import MEMBER
 from runner.store import Store, Transaction
 from runner.stores.group_schema import memberships, people
+
+LOOK_AGAIN_SECONDS = 3.0
+"""Before it is believed that we are not in a group any more: a gateway that has just begun may say so of any."""
 
 _CHUNK = 400
 _ROSTER = "roster"
@@ -50,16 +54,24 @@ class Ingested:
     warnings: tuple[str, ...]
 
 
-def ingest(store: Store, gateway: GroupGateway, wa_id: str, account: str | None, limits: Limits) -> Ingested:
+def ingest(
+    store: Store,
+    gateway: GroupGateway,
+    wa_id: str,
+    account: str | None,
+    limits: Limits,
+    wait: Callable[[float], None] = time.sleep,
+) -> Ingested:
     """Asks the gateway and takes in what it says; the roster is what we have already, so that it changes nothing.
 
     ``account``: whose events tell of this group from now on. Raises GroupNotThere, ListRefused, GatewayUnavailable,
-    GatewayRefused, StoreUnavailable; then nothing was changed, but that a group we are not in is observed no more.
+    GatewayRefused, StoreUnavailable; then nothing was changed, but that a group we are not in, as is said twice with
+    a ``wait`` between, is observed no more.
     """
     with store.read() as tx:
         asked_at, known = tx.now, GroupRows(tx).find(wa_id)
     try:
-        listing = _listed(store, gateway, wa_id, known)
+        listing = _believed(store, gateway, wa_id, known, wait)
     except (GroupNotThere, NotOnIt):
         if known and account:
             with store.write() as tx:
@@ -75,8 +87,20 @@ def ingest(store: Store, gateway: GroupGateway, wa_id: str, account: str | None,
     return Ingested(group, members, gone, (_ONLY_ADMINS_WRITE,) if listing.is_announcement else ())
 
 
+def _believed(
+    store: Store, gateway: GroupGateway, wa_id: str, known: Group | None, wait: Callable[[float], None]
+) -> Listing:
+    """A list that can be believed; or that we are not in the group, which is asked again of one that is known here."""
+    try:
+        return _listed(store, gateway, wa_id, known)
+    except (GroupNotThere, NotOnIt):
+        if known is None:
+            raise
+    wait(LOOK_AGAIN_SECONDS)
+    return _listed(store, gateway, wa_id, known)
+
+
 def _listed(store: Store, gateway: GroupGateway, wa_id: str, known: Group | None) -> Listing:
-    """A list that can be believed."""
     listing = _list(gateway, wa_id)
     if listing.is_community:
         raise ListRefused(

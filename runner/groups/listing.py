@@ -99,7 +99,7 @@ def settling_listing(
     known = _known_members(listing, store, group, wanted)
     if known.missing > max(_FEW_MISSING, known.members // 10):
         raise SuspiciousListing(f"{known.missing} of our {known.members} members are not on it")
-    if known.lacks_us:
+    if listing.lacks_us or known.lacks_us:
         raise WithoutUs
     if listing.size is None:
         wait()
@@ -116,14 +116,16 @@ def listed_of(listing: Listing) -> Listed:
 
 
 def check_listing(listing: Listing, store: Store, group: Group) -> None:
-    """Raises SuspiciousListing for a list that is empty, disagrees with itself, or lacks too many of our members."""
+    """Raises SuspiciousListing for a list that is empty, disagrees with itself, or lacks too many of our members;
+    WithoutUs for one with nothing against it but that, since a list that is cut short may lack anybody.
+    """
     _check_whole(listing)
     size, known = len(listing.participants), _known_members(listing, store, group)
     if known.members and not known.listed:
         raise SuspiciousListing(f"none of our {known.members} members is on it")
     if size * 2 < known.members:
         raise SuspiciousListing(f"it has {size} people where we know of {known.members}")
-    if known.lacks_us:
+    if listing.lacks_us or known.lacks_us:
         raise WithoutUs
 
 
@@ -134,8 +136,6 @@ def _check_whole(listing: Listing) -> None:
         raise SuspiciousListing("it is empty")
     if listing.size is not None and listing.size != size:
         raise SuspiciousListing(f"it names {size} people and says that there are {listing.size}")
-    if listing.lacks_us:
-        raise WithoutUs
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,17 @@ from runner.gateway import (
     AuthFailed,
     GatewayError,
     GroupGone,
+    Listing,
     NotConnected,
     Outcome,
     OutcomeKind,
     RateLimited,
     Transient,
 )
-from runner.groups.accounts import own_account
+from runner.groups.absence import Absence
 from runner.groups.booking import Booked, Books, refusal_in_words
 from runner.groups.group import Group, GroupRows
 from runner.groups.halt import OnlyAdminsWrite
-from runner.groups.hearing import HearingRows, Limits
 from runner.groups.identity import person_id
 from runner.groups.intake import FRESH_MS, take_over, warnings_of
 from runner.groups.judgement import Finding, hold_back, look_again, look_at_listing, spare_the_silent
@@ -78,6 +78,7 @@ class Removal:
         # A real run has a copy of the list under its own id, since the dry run may be deleted meanwhile.
         self.listed: str | None = reviewed and (reviewed if config.dry_run else job.id)
         self._latecomers = Latecomers(job, self.group)
+        self._absence = Absence(job, self.group)
         self._was_asked = False
         self._slow_down = Backoff(job.settings, chance=job.chance)
         self._put_off: RateLimited | None = None
@@ -94,16 +95,22 @@ class Removal:
         if isinstance(self.gateway, ListsPeople) or self._job.clock.now_ms() - taken < FRESH_MS:
             return
         asked_at = self._job.clock.now_ms()
-        listing = self._patiently(lambda: self._asking(lambda: self.gateway.list_group(self.group.wa_id)))
-        if warnings := warnings_of(listing):
+        listing, warnings = self._patiently(self._whole_list)
+        if warnings:
             self._job.result["warnings"] = warnings
         if listing.is_announcement and by_silence and self._silence_is_doubtful:
             raise OnlyAdminsWrite
-        self._job.patiently(lambda: self._noting_absence(lambda: check_listing(listing, self._store, self.group)))
         listed = listed_of(listing)
         if not self._config.dry_run:
             take_over(self._job, self.group, listing, listed, asked_at)
         self._recent = listed
+
+    def _whole_list(self) -> tuple[Listing, list[str]]:
+        """With what is to be said of it. It is not asked for again because the store does not answer."""
+        listing = self._ask_for_list(lambda: self.gateway.list_group(self.group.wa_id))
+        warnings = warnings_of(listing)
+        self._job.patiently(lambda: check_listing(listing, self._store, self.group))
+        return listing, warnings
 
     def judge(self, entries: Sequence[QueueEntry]) -> list[Finding]:
         """Looks at them again: the listing first, since it may take long, the store last. Waits for what was said in an
@@ -121,8 +128,11 @@ class Removal:
     def remove(self, findings: Sequence[Finding], seconds_left: Callable[[], float]) -> dict[str, Answer]:
         """Asks the gateway, once more without those against whom something was said since; answers by ledger key.
 
-        Raises MoreToCome after an outage since they were judged, and what the gateway raises.
+        Raises MoreToCome after an outage since they were judged, NotYetBelieved, and what the gateway raises.
         """
+        return self._absence.calling(lambda: self._remove(findings, seconds_left))
+
+    def _remove(self, findings: Sequence[Finding], seconds_left: Callable[[], float]) -> dict[str, Answer]:
         entries = [finding.entry for finding in findings]
         try:
             self._latecomers.check(entries)
@@ -142,9 +152,9 @@ class Removal:
 
     def _call(self, ids: Sequence[str], seconds_left: Callable[[], float]) -> dict[str, Outcome]:
         try:
-            return self._noting_absence(lambda: self.gateway.remove(self.group.wa_id, ids, seconds_left))
+            return self.gateway.remove(self.group.wa_id, ids, seconds_left)
         except StoreUnavailable as error:
-            raise NotConnected(str(error)) from error  # raised where nobody was removed, since we are not in the group
+            raise Transient(str(error)) from error  # a gateway of the user's own; it may have removed them before
 
     def wait_if_put_off(self) -> None:
         """After a batch in which the gateway put somebody off. Raises RateLimited when it has done so too often."""
@@ -166,9 +176,11 @@ class Removal:
         """Before another try, or after a wait for the store: long enough for somebody to be made an admin."""
         ids = [known for finding in findings for known in (finding.entry.lid, finding.entry.pn)]
         try:
-            listed = self._noting_absence(lambda: fresh_listing(self.gateway, self._store, self.group, ids))
+            listed = fresh_listing(self.gateway, self._store, self.group, ids)
         except (RateLimited, AuthFailed, GroupGone):
             raise
+        except WithoutUs as error:
+            raise GroupGone(str(error)) from error
         except (GatewayError, StoreUnavailable, SuspiciousListing) as error:
             raise NotConnected(str(error)) from error  # a list that does not come has removed nobody
         return self._look_at(findings, listed)
@@ -193,7 +205,7 @@ class Removal:
         self._job.wait_until_over(batch)
         listed = settling.find_out()
         if listed is None:
-            self._job.patiently(self._note_absence)
+            self._job.patiently(self._absence.note)
         batch.commit(lambda tx: settling.book(tx, self._books(), listed))
 
     def listing(self, ids: Iterable[str | None]) -> Listed:
@@ -203,25 +215,12 @@ class Removal:
             return recent  # the one the run began with: gateways are banned for asking too often
         wanted = [known for known in ids if known]
         return self._patiently(
-            lambda: self._asking(lambda: fresh_listing(self.gateway, self._store, self.group, wanted))
+            lambda: self._ask_for_list(lambda: fresh_listing(self.gateway, self._store, self.group, wanted))
         )
 
-    def _asking(self, ask: Callable[[], Seen]) -> Seen:
+    def _ask_for_list(self, ask: Callable[[], Seen]) -> Seen:
         self._listed_at = self._job.clock.boot_seconds()
-        return self._noting_absence(ask)
-
-    def _noting_absence(self, ask: Callable[[], Seen]) -> Seen:
-        """Where we are not in the group, what is said there is not heard: also if we are back before the next look."""
-        try:
-            return ask()
-        except (GroupGone, WithoutUs):
-            self._note_absence()
-            raise
-
-    def _note_absence(self) -> None:
-        if account := own_account(self._job.settings):
-            with self._store.write() as tx:
-                HearingRows(tx, Limits.of(self._job.settings)).over(self.group, account)
+        return ask()
 
     def _is_list_recent(self) -> bool:
         """By when it was asked for. The store, or a process that was stopped, may have kept it waiting since."""
@@ -231,7 +230,7 @@ class Removal:
         backoff = Backoff(self._job.settings, chance=self._job.chance)
         while True:
             try:
-                return self._job.patiently(ask)
+                return self._absence.asking(lambda: self._job.patiently(ask))
             except (NotConnected, RateLimited, Transient) as error:
                 pause = backoff.wait_after(error)
                 if pause is None:

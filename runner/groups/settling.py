@@ -12,7 +12,7 @@ from runner.gateway import GatewayError, GroupGateway, GroupGone
 from runner.groups.booking import Books
 from runner.groups.group import Group
 from runner.groups.identity import LID, person_id
-from runner.groups.listing import Listed, SuspiciousListing, settling_listing
+from runner.groups.listing import Listed, SuspiciousListing, WithoutUs, settling_listing
 from runner.groups.person import Person, PersonRows
 from runner.groups.queue import QueueRows
 from runner.store import Transaction
@@ -57,8 +57,8 @@ class Settling:
     def find_out(self) -> Listed | None:
         """A list that can be trusted, however long that takes: it is waited for, visibly, and asked for again.
 
-        None: we are not in the group any more, so there will be none; believed when it is said twice in a row, with a
-        wait between. A gateway that has just begun may know of no group yet.
+        None: we are not in the group any more, or not on its list, so there will be none; believed when it is said
+        twice in a row, with a wait between. A gateway that has just begun may know of no group yet.
         """
         is_gone = False
         backoff = Backoff(self._job.settings, endless=True, chance=self._job.chance)
@@ -68,7 +68,7 @@ class Settling:
                 return self._job.patiently(
                     lambda: settling_listing(self._gateway, self._job.store, self._group, wanted, self._pause)
                 )
-            except GroupGone as error:
+            except (GroupGone, WithoutUs) as error:
                 if is_gone:
                     return None
                 is_gone = True

@@ -164,7 +164,9 @@ def deal_with(batch: Batch[QueueEntry], removal: Removal, pacing: Pacing) -> Non
 
 
 def dealt_with(batch: Batch[QueueEntry], removal: Removal, pacing: Pacing) -> bool:
-    """Waits for the pace, then looks at each again, asks and books. False: it was too soon even so."""
+    """Waits for the pace, then looks at each again, asks and books. False: it was too soon even so, or the call said
+    that we are not in the group, which the next look has to say too.
+    """
     removal.wait_if_put_off()
     pacing.wait(len(batch.items))
     findings = removal.judge(batch.items)

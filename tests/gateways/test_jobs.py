@@ -167,6 +167,14 @@ def test_a_batch_of_people_whom_whatsapp_protects_is_not_taken_for_a_missing_rig
     assert bench.queue() == []
 
 
+def test_whose_want_it_is_waits_for_a_list_that_does_not_come_for_a_moment(bench: Bench) -> None:
+    behave(bench.home, codes=dict.fromkeys(lids(1, 2, 3, 4), "403"), faults={"list": {"2": "http429"}})
+    result = ended(bench, "completed")
+    assert fake_of(bench).effects() == lids(5, 6, 7, 8)
+    assert [one["id"] for one in result["refused"]] == lids(1, 2, 3, 4)
+    assert result["waited"] >= 7
+
+
 def test_where_nobody_can_tell_whether_we_are_an_admin_nobody_is_given_up(bench: Bench) -> None:
     behave(bench.home, codes=dict.fromkeys(lids(1, 2, 3, 4), "403"), me={})
     result = ended(bench, "failed")
@@ -218,7 +226,7 @@ def test_a_group_we_are_not_in_is_watched_no_more(bench: Bench, meanwhile: str) 
         control(bench.home, me={"pn": P_ME}, groups={WA_ID: {"people": [{"lid": lid(n)} for n in range(1, 20)]}})
         bench.members(MemberEntry(lid=ME, pn=P_ME, is_me=True))
     else:
-        behave(bench.home, faults={"remove": {"1": "text:Error: item-not-found"}})
+        behave(bench.home, faults={"remove": {"*": "text:Error: item-not-found"}})
     ended(bench, "failed")
     with bench.store.read() as tx:
         live = select(observations.c.live).where(observations.c.live)

@@ -36,12 +36,9 @@ def said(*known: str) -> list[tuple[str, bool]]:
     ("known", "words"),
     [
         (("evolution-settings-groups-ignored", "evolution-hook"), "groupsIgnore is on"),
-        (("evolution-settings", "evolution-hook-none"), "no webhook that is switched on"),
-        (("evolution-settings", "evolution-hook-off"), "no webhook that is switched on"),
         (("evolution-settings", "evolution-hook-without-messages"), "does not send MESSAGES_UPSERT"),
         (("waha-session-groups-ignored",), "ignore.groups is on"),
         (("waha-session-without-messages",), "sends message or message.any"),
-        (("waha-session-without-webhook",), "the session has no webhook"),
     ],
 )
 def test_what_keeps_messages_of_groups_from_coming_is_said(known: tuple[str, ...], words: str) -> None:
@@ -51,13 +48,28 @@ def test_what_keeps_messages_of_groups_from_coming_is_said(known: tuple[str, ...
     assert not is_fine
 
 
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (("evolution-settings", "evolution-hook-none"), "no webhook of its own that is switched on"),
+        (("evolution-settings", "evolution-hook-off"), "no webhook of its own that is switched on"),
+        (("waha-session-without-webhook",), "the session has no webhook of its own"),
+    ],
+)
+def test_without_a_webhook_of_its_own_there_may_be_one_of_all(known: tuple[str, ...], words: str) -> None:
+    ((found, is_fine),) = said(*known)
+    assert words in found
+    assert "only if one of all" in found
+    assert is_fine
+
+
 @pytest.mark.parametrize("known", [("evolution-settings", "evolution-hook"), ("waha-session-sends",)])
 def test_where_they_come_that_is_said(known: tuple[str, ...]) -> None:
     assert said(*known) == [("the webhook sends messages of groups", True)]
 
 
 def test_both_at_once() -> None:
-    assert [fine for _, fine in said("evolution-settings-groups-ignored", "evolution-hook-none")] == [False, False]
+    assert [fine for _, fine in said("evolution-settings-groups-ignored", "evolution-hook-none")] == [False, True]
 
 
 def test_what_is_not_answered_could_not_be_asked() -> None:

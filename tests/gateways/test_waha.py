@@ -154,6 +154,46 @@ def test_a_description_that_cannot_be_read_never_means_that_the_group_is_gone(
                 gateway.list_group(GROUP)
 
 
+@pytest.mark.parametrize("look", ["list", "connection"])
+def test_a_session_that_fails_in_between_lets_it_count_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: str
+) -> None:
+    """WAHA has begun again, and knows of no group for a moment again."""
+    monkeypatch.setattr("runner.gateways.waha._LOOK_AGAIN_SECONDS", 0.0)
+    described_as(tmp_path, {"*": "empty"})
+    with FakeServer(tmp_path) as fake:
+        gateway = at(fake.url)
+        with pytest.raises(Transient):
+            gateway.list_group(GROUP)
+        described_as(
+            tmp_path, {"*": "empty"}, waha={"session": "another"} if look == "list" else {"status": "STARTING"}
+        )
+        if look == "list":
+            with pytest.raises(BadRequest):
+                gateway.list_group(GROUP)
+        else:
+            assert not gateway.connection().is_open
+        described_as(tmp_path, {"*": "empty"})
+        with pytest.raises(Transient):
+            gateway.list_group(GROUP)
+        for _ in range(2):
+            with pytest.raises(GroupGone):
+                gateway.list_group(GROUP)
+
+
+def test_a_group_in_which_only_admins_write_meanwhile_is_seen_after_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [{"pn": P1, "role": "admin"}, {"pn": P3}]
+    with FakeServer(tmp_path) as fake:
+        gateway = at(fake.url)
+        for announce, seconds in ((False, 3600.0), (True, 3600.0), (True, 0.0)):
+            control(tmp_path, me={"pn": P1}, groups={GROUP: {"people": people, "announce": announce}})
+            monkeypatch.setattr("runner.gateways.waha._DESCRIBED_SECONDS", seconds)
+            assert gateway.list_group(GROUP).is_announcement is (seconds == 0.0)
+        assert len(fake.calls("describe")) == 2
+
+
 def test_while_the_session_does_not_say_it_works_nothing_said_means_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,16 @@ def test_a_real_run_by_silence_is_refused_before_it_does_anything(slow: Bench) -
     assert effects(slow.home) == []
 
 
+def test_a_list_that_cannot_be_believed_does_not_say_who_may_write(
+    slow: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = Listing(None, 12, (), is_announcement=True)
+    monkeypatch.setattr(SlowGateway, "list_group", lambda *_: cut)
+    job_id = slow.start()
+    assert slow.run(job_id) == "failed"
+    assert "it is empty" in str(slow.job(job_id).error)
+
+
 def test_a_dry_run_goes_on_and_warns(slow: Bench) -> None:
     result = slow.done(dryRun=True)
     assert [one["id"] for one in result["wouldRemove"]] == lids(range(1, 13))

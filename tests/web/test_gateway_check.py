@@ -129,6 +129,14 @@ def test_a_webhook_by_which_no_message_of_a_group_can_come_is_wrong(
     assert "the group is listed" in result.stdout
 
 
+@pytest.mark.usefixtures("fake")
+def test_no_webhook_of_its_own_is_no_fault_since_there_may_be_one_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNNER_WEBHOOK_SECRET", "a-secret-of-the-tests-that-is-long-enough")
+    result = check(GROUP)
+    assert "no webhook of its own that is switched on: group messages come in only if one of all" in result.stdout
+    assert result.exit_code == 0, result.output
+
+
 def test_a_list_that_lacks_us_is_wrong(fake: FakeServer) -> None:
     people = [{"lid": ANA, "pn": "33100000001@s.whatsapp.net"}]
     behave(fake.world.folder, group={"people": people})

@@ -15,13 +15,15 @@ OURSELVES = "5511900000000@s.whatsapp.net"
 
 
 class ListingServer:
-    """``groups``: what findGroupInfos answers, by the group's id. ``status``: of every answer but 200.
+    """``groups``: what findGroupInfos answers, by the group's id; before that, whatever is in ``first``, one by one.
+    ``status``: of every answer but 200.
 
     ``told``: what was sent to be kept there: call, headers, body.
     """
 
     def __init__(self) -> None:
         self.groups: dict[str, dict[str, Any]] = {}
+        self.first: list[dict[str, Any] | None] = []
         self.status = 200
         self.asked: list[str] = []
         self.told: list[tuple[str, dict[str, str], Any]] = []
@@ -66,7 +68,7 @@ class ListingServer:
             return 200, [{"name": INSTANCE, "ownerJid": OURSELVES}]
         if path == f"/instance/connectionState/{INSTANCE}":
             return 200, {"instance": {"instanceName": INSTANCE, "state": "open"}}
-        found = self.groups.get(query.get("groupJid", [""])[0])
+        found = self.first.pop(0) if self.first else self.groups.get(query.get("groupJid", [""])[0])
         return (200, found) if found else (404, _error(404, "Error fetching group", "Error: item-not-found"))
 
     def close(self) -> None:

@@ -160,6 +160,25 @@ def test_a_group_we_are_not_in_is_watched_no_more(world: World, listing: dict[st
     assert _going_on(world) == [samples.ACCOUNT]
 
 
+@pytest.mark.parametrize("first", [None, group(GROUP, [person(1), person(2)])], ids=["gone", "without us"])
+def test_said_once_that_we_are_not_in_it_is_not_believed(world: World, first: dict[str, Any] | None) -> None:
+    assert world.ingest()[0] == 200
+    Sender(world.server.port, at_once=1).send([samples.message(f"once {first}", ids(1)[0], LONG_AGO // 1000)])
+    world.evolution.first = [first]
+    status, taken = world.ingest()
+    assert (status, taken.get("members"), world.evolution.first) == (200, 3, [])
+    assert _going_on(world) == [samples.ACCOUNT]
+
+
+def test_a_list_that_is_cut_short_does_not_say_that_we_are_out(world: World) -> None:
+    assert world.ingest()[0] == 200
+    Sender(world.server.port, at_once=1).send([samples.message("cut", ids(1)[0], LONG_AGO // 1000)])
+    world.evolution.groups[GROUP] = group(GROUP, [person(1)])
+    status, problem = world.ingest()
+    assert (status, "it has 1 people where we know of 3" in str(problem)) == (409, True), problem
+    assert _going_on(world) == [samples.ACCOUNT]
+
+
 def _going_on(world: World) -> list[str]:
     with world.store.read() as tx:
         known = GroupRows(tx).get(GROUP)
