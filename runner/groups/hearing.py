@@ -85,8 +85,11 @@ class HearingRows:
             known = known.after_gap()
         self._keep(known.after_look(is_open, self._now))
 
-    def beat(self) -> list[Line]:
-        """This server is able to take events in. Ends what is no longer heard; returns those of whom it ended."""
+    def beat(self, *, missed: bool = False) -> list[Line]:
+        """This server is able to take events in; ``missed``: for a moment before, however short, it was not.
+
+        Ends what is no longer heard; returns those of whom it ended.
+        """
         ended = []
         for known in self.lines():
             now = known
@@ -94,7 +97,7 @@ class HearingRows:
                 now = known.after_gap()
                 if self._end(known):
                     ended.append(known)
-            self._keep(now.after_beat(self._now))
+            self._keep(now.after_beat(self._now, missed=missed))
         return ended
 
     def late_until(self, group: Group) -> int | None:

@@ -14,7 +14,9 @@ LATE_MS = {"evolution": 300_000, "waha": 60_000}
 """The longest pause between two tries of an event: so long after an outage some of them may still be to come."""
 
 _NOTICED_MS = 30_000
-"""A server that was not seen for longer was away; for WAHA, which tries again for so short a time, half of it."""
+"""A server that was not seen for longer was away; for WAHA, which tries again for so short a time, half of it.
+
+One that has just started was away in any case, and so was one that answered 503: see ``after_beat``."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,9 @@ class Line:
         """Nothing is watched until the next message in a group."""
         return replace(self, is_watching=False, extended_at=0)
 
-    def after_beat(self, now: int) -> Line:
-        """This server is able to take events in."""
-        back_at = now if self._was_away(now) else self.back_at
+    def after_beat(self, now: int, *, missed: bool = False) -> Line:
+        """This server is able to take events in. ``missed``: for a moment before it was not."""
+        back_at = now if missed or self._was_away(now) else self.back_at
         return replace(self, alive_at=max(self.alive_at, now), back_at=back_at)
 
     def late_until(self, now: int) -> int | None:

@@ -14,6 +14,7 @@ from runner.errors import RunnerError
 from runner.gateway import GatewayError, GroupGateway
 from runner.groups.accounts import own_account
 from runner.groups.hearing import HearingRows, Limits
+from runner.groups.missed import Missed
 from runner.opening import open_gateway
 from runner.settings import Settings
 from runner.store import Store
@@ -22,6 +23,7 @@ from runner.stores.group_schema import webhook_messages
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 5.0
+_AGAIN_SECONDS = 0.5
 LOOK_SECONDS = 120.0
 FORGET_SECONDS = 60.0
 _FORGOTTEN_AT_ONCE = 5000
@@ -31,8 +33,10 @@ _DAY_MS = 86_400_000
 class Watchman:
     """One thread of the server: writes that it is there, asks the gateway how it stands, forgets old message ids."""
 
-    def __init__(self, settings: Settings, store: Store, clock: Clock) -> None:
+    def __init__(self, settings: Settings, store: Store, clock: Clock, missed: Missed | None = None) -> None:
+        """``missed``: the events that its server turned away; it writes down that there were such."""
         self._settings = settings
+        self._missed = missed or Missed()
         self._store = store.hasty(1.0)
         self._clock = clock
         self._limits = Limits.of(settings)
@@ -42,7 +46,11 @@ class Watchman:
         self._thread = threading.Thread(target=self._watch, name="watchman", daemon=True)
 
     def begin(self) -> None:
-        """The first beat, so that whoever judges from here on finds the time without us told."""
+        """The first beat, so that whoever judges from here on finds the time without us told, however short it was.
+
+        Where the database is locked that is told by the next beat that succeeds.
+        """
+        self._missed.put_off()
         self._safely(self.beat)
 
     def start(self) -> None:
@@ -52,11 +60,12 @@ class Watchman:
     def stop(self) -> None:
         """Waits for what is under way; a look at a gateway that does not answer is not waited for."""
         self._over.set()
+        self._missed.wake()
         self._thread.join(2.0)
 
     def beat(self) -> None:
-        with self._store.write() as tx:
-            ended = HearingRows(tx, self._limits).beat()
+        with self._missed.taken() as misses, self._store.write() as tx:
+            ended = HearingRows(tx, self._limits).beat(missed=misses.are_to_come)
         for line in ended:
             group = "never" if line.group_heard_at is None else iso(line.group_heard_at)
             words = (
@@ -89,7 +98,8 @@ class Watchman:
 
     def _watch(self) -> None:
         looked = forgot = time.monotonic() - LOOK_SECONDS
-        while not self._over.wait(BEAT_SECONDS):
+        while not self._over.wait(_AGAIN_SECONDS):
+            self._missed.wait(BEAT_SECONDS - _AGAIN_SECONDS)  # a removal must not be quicker than what was missed
             self._safely(self.beat)
             if time.monotonic() - looked >= LOOK_SECONDS:
                 self._safely(self.look)
