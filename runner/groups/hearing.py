@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import ColumnElement, and_, case, exists, false, func, insert, literal, select, true, update
+from sqlalchemy import ColumnElement, and_, case, exists, false, func, insert, literal, or_, select, true, update
 
 from runner.groups.group import Group
 from runner.groups.line import Limits, Line
@@ -107,14 +107,19 @@ class HearingRows:
         line = self.find(account) if account else None
         return None if line is None or line.is_broken(self._now, self._limits) else line.late_until(self._now)
 
-    def belongs(self, group: Group, account: str, *, surely: bool = False) -> None:
-        """The group is heard by this account; ``surely``: also if another heard it until now."""
+    def belongs(self, group: Group, account: str, *, surely: bool = False, at: int | None = None) -> None:
+        """The group is heard by this account; ``surely``: also if another heard it until now.
+
+        ``at``: of the event that says so; one of before we were absent, told late, says nothing of now. None: it is so.
+        """
         mine = groups.c.id == group.id
         free = mine if surely else and_(mine, groups.c.account.is_(None))
+        if at is not None:
+            free = and_(free, or_(groups.c.absent_since.is_(None), groups.c.absent_since <= at))
         known = self._run(select(groups.c.account).where(mine)).scalar_one()
         if known == account:
             return
-        if not self._run(update(groups).where(free).values(account=account)).rowcount:
+        if not self._run(update(groups).where(free).values(account=account, absent_since=None)).rowcount:
             return
         former = self.find(known) if known else None
         self._end_those(observations.c.group_id == group.id, former.group_heard_at if former else None)
@@ -127,10 +132,11 @@ class HearingRows:
 
         What was observed ends with the last that was told of this very group.
         """
-        mine, seen = and_(groups.c.id == group.id, groups.c.account == account), webhook_messages.c
-        if not self._run(update(groups).where(mine).values(account=None)).rowcount:
-            return
+        heard_by, seen = groups.c.account, webhook_messages.c
+        mine = and_(groups.c.id == group.id, or_(heard_by == account, heard_by.is_(None)))
         until = self._now if before is None else min(before, self._now)
+        if not self._run(update(groups).where(mine).values(account=None, absent_since=until)).rowcount:
+            return
         told = select(func.max(seen.seen_at)).where(seen.group_id == group.id, seen.seen_at < until)
         self._end_those(observations.c.group_id == group.id, self._run(told).scalar())
 
@@ -142,7 +148,7 @@ class HearingRows:
         heard_by = self._run(select(groups.c.account).where(groups.c.id == group.id)).scalar_one()
         if heard_by is not None:
             self.over(group, heard_by, before=at)
-        self.belongs(group, account if surely or heard_by is None else heard_by)
+        self.belongs(group, account if surely or heard_by is None else heard_by, at=at)
 
     def lost(self, notice: Notice) -> None:
         """It could not be taken in, and nobody knows what it told: as if it had not come.
