@@ -61,7 +61,7 @@ class HearingRows:
         if known is None:
             known = Line(account, now, now, None, now)
             self._insert(known)
-        broken = known.before(sign).is_broken(now, self._limits)
+        broken = known.before(sign, now).is_broken(now, self._limits)
         if broken:
             self._end(known)
             known = known.after_gap()
@@ -212,6 +212,7 @@ _COLUMNS = (
     _KEPT.extended_at,
     _KEPT.group_heard_at,
     _KEPT.back_at,
+    _KEPT.looked_at,
     _KEPT.breaks_at.is_not(None),
 )
 

@@ -31,7 +31,9 @@ _DAY_MS = 86_400_000
 
 
 class Watchman:
-    """One thread of the server: writes that it is there, asks the gateway how it stands, forgets old message ids."""
+    """Two threads of the server: one writes that it is there, and forgets old message ids; one asks the gateway how it
+    stands, which may take longer than anybody may be without the other.
+    """
 
     def __init__(self, settings: Settings, store: Store, clock: Clock, missed: Missed | None = None) -> None:
         """``missed``: the events that its server turned away; it writes down that there were such."""
@@ -43,7 +45,10 @@ class Watchman:
         self._account = own_account(settings)
         self._gateway: GroupGateway | None = None
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watchman", daemon=True)
+        self._threads = [
+            threading.Thread(target=work, name=f"watchman-{work.__name__.strip('_')}", daemon=True)
+            for work in (self._watch, self._keep_looking)
+        ]
 
     def begin(self) -> None:
         """The first beat, so that whoever judges from here on finds the time without us told, however short it was.
@@ -55,13 +60,15 @@ class Watchman:
 
     def start(self) -> None:
         """From here on."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Waits for what is under way; a look at a gateway that does not answer is not waited for."""
         self._over.set()
         self._missed.wake()
-        self._thread.join(2.0)
+        for thread in self._threads:
+            thread.join(2.0)
 
     def beat(self) -> None:
         with self._missed.taken() as misses, self._store.write() as tx:
@@ -97,19 +104,22 @@ class Watchman:
             tx.connection.execute(delete(webhook_messages).where(last))
 
     def _watch(self) -> None:
-        looked = forgot = time.monotonic() - LOOK_SECONDS
+        forgot = time.monotonic() - FORGET_SECONDS
         while not self._over.wait(_AGAIN_SECONDS):
             self._missed.wait(BEAT_SECONDS - _AGAIN_SECONDS)  # a removal must not be quicker than what was missed
             self._safely(self.beat)
-            if time.monotonic() - looked >= LOOK_SECONDS:
-                self._safely(self.look)
-                looked = time.monotonic()
             if time.monotonic() - forgot >= FORGET_SECONDS:
                 self._safely(self.forget)
                 forgot = time.monotonic()
 
+    def _keep_looking(self) -> None:
+        pause = BEAT_SECONDS
+        while not self._over.wait(pause):
+            self._safely(self.look)
+            pause = LOOK_SECONDS
+
     def _safely(self, act: Callable[[], None]) -> None:
-        """What cannot be done now is done the next time: nothing depends on this thread but that it lives."""
+        """What cannot be done now is done the next time: nothing depends on these threads but that they live."""
         try:
             act()
         except RunnerError as error:
