@@ -84,7 +84,7 @@ def prepare(settings: Settings, demo: bool) -> JobManager:
 def listen(manager: JobManager, missed: Missed) -> Any:
     """Binds the port, before anything runs that would have to be stopped again. Raises WrongConfiguration."""
     settings = manager.settings
-    HTTPChannel.parser_class = parser_for(settings)
+    HTTPChannel.parser_class = parser_for(settings, missed)
     try:
         return create_server(
             create_app(manager, missed),

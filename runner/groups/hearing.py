@@ -38,6 +38,9 @@ __all__ = ["HearingRows", "Limits", "Line"]
 EXTEND_MS = 30_000
 """How often the end of what goes on is written: so much less than was heard may be known after a crash."""
 
+OLDEST_MS = 1_800_000
+"""How late an event may come: Evolution gives it up after about 25 minutes."""
+
 
 class HearingRows:
     """Accounts and the observations they keep going, within one transaction."""
@@ -159,11 +162,22 @@ class HearingRows:
         first = min((event.at for event in notice.events), default=self._now)
         line = self.find(notice.account) if notice.account else None
         if line:
-            self._end(replace(line, group_heard_at=min(line.group_heard_at or 0, first - 1)))
-            self._keep(line.after_gap())
+            self._lose(line, first)
         elif notice.account is None:
             named = select(groups.c.id).where(groups.c.wa_id.in_({event.group_wa_id for event in notice.events}))
             self._end_those(observations.c.group_id.in_(named.scalar_subquery()), first - 1)
+
+    def lost_of(self, gateway: str) -> None:
+        """The same of an event of which only its gateway is known: of all its accounts, as if it were the oldest that
+        may come.
+        """
+        for line in self.lines():
+            if line.account.startswith(f"{gateway}/"):
+                self._lose(line, self._now - OLDEST_MS)
+
+    def _lose(self, line: Line, first: int) -> None:
+        self._end(replace(line, group_heard_at=min(line.group_heard_at or 0, first - 1)))
+        self._keep(line.after_gap())
 
     def _begin(self, which: ColumnElement[bool]) -> None:
         """An observation that goes on, from now, of each of these groups that has none."""

@@ -10,9 +10,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Misses:
-    """``are_to_come``: some may have been turned away, and their gateway sends them again."""
+    """``are_to_come``: some may have been turned away, and their gateway sends them again.
+
+    ``too_large``: so many were larger than this server takes. ``lost_of``: gateways that proved themselves for such.
+    """
 
     are_to_come: bool = False
+    too_large: int = 0
+    lost_of: frozenset[str] = frozenset()
+
+    def __or__(self, more: Misses) -> Misses:
+        are_to_come = self.are_to_come or more.are_to_come
+        return Misses(are_to_come, self.too_large + more.too_large, self.lost_of | more.lost_of)
 
 
 class Missed:
@@ -26,6 +35,10 @@ class Missed:
     def put_off(self) -> None:
         """Some were turned away for now, or would have been if they came."""
         self._add(Misses(are_to_come=True))
+
+    def too_large(self, proven: str | None) -> None:
+        """One was refused for its size. ``proven``: the gateway that surely sent it; None: it may be anybody's."""
+        self._add(Misses(too_large=1, lost_of=frozenset([proven] if proven else [])))
 
     def wait(self, seconds: float) -> None:
         """Until there is something to be noted, or ``wake`` is called."""
@@ -49,5 +62,5 @@ class Missed:
 
     def _add(self, more: Misses) -> None:
         with self._lock:
-            self._misses = Misses(self._misses.are_to_come or more.are_to_come)
+            self._misses |= more
             self._any.set()

@@ -14,13 +14,18 @@ from runner.errors import RunnerError
 from runner.gateway import GatewayError, GroupGateway
 from runner.groups.accounts import own_account
 from runner.groups.hearing import HearingRows, Limits
-from runner.groups.missed import Missed
+from runner.groups.missed import Missed, Misses
+from runner.groups.tallies import TallyRows
 from runner.opening import open_gateway
 from runner.settings import Settings
 from runner.store import Store
 from runner.stores.group_schema import webhook_messages
+from runner.webhook import Outcome
 
 log = logging.getLogger(__name__)
+
+TOO_LARGE = "too-large"
+"""Under this name events are counted that were refused for their size: theirs is in a body that nobody has read."""
 
 BEAT_SECONDS = 5.0
 _AGAIN_SECONDS = 0.5
@@ -72,7 +77,13 @@ class Watchman:
 
     def beat(self) -> None:
         with self._missed.taken() as misses, self._store.write() as tx:
-            ended = HearingRows(tx, self._limits).beat(missed=misses.are_to_come)
+            hearing = HearingRows(tx, self._limits)
+            ended = hearing.beat(missed=misses.are_to_come)
+            for gateway in sorted(misses.lost_of):
+                hearing.lost_of(gateway)
+            if misses.too_large:
+                TallyRows(tx).add({(TOO_LARGE, Outcome.FAILED): misses.too_large})
+        _complain(misses)
         for line in ended:
             group = "never" if line.group_heard_at is None else iso(line.group_heard_at)
             words = (
@@ -126,3 +137,14 @@ class Watchman:
             log.debug("The watchman will try again: %s", error)
         except Exception:
             log.exception("The watchman failed; it will try again")
+
+
+def _complain(misses: Misses) -> None:
+    if misses.too_large and misses.lost_of:
+        words = "%d events were larger than this server takes, and are lost: groups of %s are observed anew from now on"
+        log.warning(words, misses.too_large, ", ".join(sorted(misses.lost_of)))
+    elif misses.too_large:
+        words = (
+            "%d webhooks for WAHA were larger than this server takes; who sent them, and what they told, is not known"
+        )
+        log.warning(words, misses.too_large)

@@ -239,6 +239,7 @@ def test_what_is_too_large_is_refused_before_it_is_taken_in(gateway: Gateway) ->
             connection.putheader("X-Webhook-Secret", secret)
             connection.endheaders()
             assert connection.getresponse().status == 413
+    wait_for(lambda: gateway.tallies().get(("too-large", "failed")), "what is lost is counted")
 
 
 def test_while_the_store_cannot_be_written_it_is_to_be_sent_again(gateway: Gateway, home: Path) -> None:
