@@ -18,6 +18,7 @@ from waitress.server import create_server
 
 from runner.clock import Clock
 from runner.errors import RunnerError
+from runner.groups.missed import Missed
 from runner.groups.watchman import Watchman
 from runner.manager import JobManager
 from runner.settings import Settings
@@ -51,8 +52,9 @@ def main(arguments: list[str]) -> int:
         lock = ServerLock(settings)
         lock.take()
         manager = prepare(settings, demo)
-        server = listen(manager)
-        watchman = open_manager(manager)
+        missed = Missed()
+        server = listen(manager, missed)
+        watchman = open_manager(manager, missed)
     except (WrongConfiguration, AlreadyRunning, UnknownLevel) as error:
         print(f"runner: {visible(str(error))}", file=sys.stderr)
         return WRONG_CONFIGURATION
@@ -79,13 +81,13 @@ def prepare(settings: Settings, demo: bool) -> JobManager:
     return manager
 
 
-def listen(manager: JobManager) -> Any:
+def listen(manager: JobManager, missed: Missed) -> Any:
     """Binds the port, before anything runs that would have to be stopped again. Raises WrongConfiguration."""
     settings = manager.settings
-    HTTPChannel.parser_class = parser_for(settings)
+    HTTPChannel.parser_class = parser_for(settings, missed)
     try:
         return create_server(
-            create_app(manager),
+            create_app(manager, missed),
             host=settings.host,
             port=settings.port,
             threads=16,
@@ -105,12 +107,12 @@ def listen(manager: JobManager) -> Any:
         ) from error
 
 
-def open_manager(manager: JobManager) -> Watchman:
+def open_manager(manager: JobManager, missed: Missed) -> Watchman:
     """Starts the processes and takes up what was left: jobs that go on must find a gap in what was heard told.
 
     Raises WrongConfiguration for workflows that do not load.
     """
-    watchman = Watchman(manager.settings, manager.store, manager.clock)
+    watchman = Watchman(manager.settings, manager.store, manager.clock, missed)
     watchman.begin()
     try:
         manager.open()

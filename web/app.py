@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import falcon
 
+from runner.groups.missed import Missed
 from runner.manager import JobManager
 from web.access import GuardedRouter
 from web.errors import add_error_answers
@@ -22,8 +23,10 @@ from web.webhooks import add_webhooks
 QUEUE_DEFAULTS = {"batchSize": 5, "dryRun": True}
 
 
-def create_app(manager: JobManager) -> falcon.App[falcon.Request, falcon.Response]:
+def create_app(manager: JobManager, missed: Missed | None = None) -> falcon.App[falcon.Request, falcon.Response]:
     """The application over a manager that has been started. Knows nothing that the manager does not.
+
+    ``missed``: is told of webhooks that are turned away.
 
     Each route has its roles in ``web/access.py``. Raises RouteWithoutRole.
     """
@@ -57,7 +60,7 @@ def create_app(manager: JobManager) -> falcon.App[falcon.Request, falcon.Respons
     app.add_route("/admin/removalQueue/run", queue_run)
     app.add_route("/admin/removalQueue/runWorkflow", workflow_run)
 
-    add_webhooks(app, manager)
+    add_webhooks(app, manager, missed or Missed())
 
     app.add_route("/livez", Liveness())
     app.add_route("/readyz", Readiness(manager))

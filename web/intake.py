@@ -6,8 +6,11 @@ import copy
 from typing import Any
 
 from waitress.parser import HTTPRequestParser
+from waitress.utilities import RequestEntityTooLarge
 
+from runner.groups.missed import Missed
 from runner.settings import Settings
+from runner.webhooks import evolution, waha
 from web.signatures import SECRET_HEADER, is_evolution
 from web.webhooks import MAX_BYTES, is_webhook
 
@@ -20,13 +23,23 @@ WAHA_BYTES = 2_000_000
 _SECRET = SECRET_HEADER.upper().replace("-", "_")
 
 
-def parser_for(settings: Settings) -> type[HTTPRequestParser]:
+def parser_for(settings: Settings, missed: Missed) -> type[HTTPRequestParser]:
     """A parser that takes in more of a webhook: its size is seen, and refused with 413, before any of it is kept.
 
-    Messages with a picture in them are for those alone who have proved themselves by their headers.
+    Messages with a picture in them are for those alone who have proved themselves by their headers. ``missed`` is told
+    of what is refused of theirs; and of WAHA's, which prove nothing, so that nothing is ended for them.
     """
 
     class Intake(HTTPRequestParser):
+        sender: str | None = None
+
+        def received(self, data: bytes) -> int:
+            was_completed = self.completed
+            consumed: int = super().received(data)
+            if self.sender and not was_completed and isinstance(self.error, RequestEntityTooLarge):
+                missed.too_large(self.sender if self.sender == evolution.GATEWAY else None)
+            return consumed
+
         def parse_header(self, header_plus: bytes) -> None:
             super().parse_header(header_plus)
             this: Any = self  # its stubs lack what a header line has given it by now
@@ -35,9 +48,10 @@ def parser_for(settings: Settings) -> type[HTTPRequestParser]:
                 return
             most = BODY_BYTES
             if this.path == "/webhook/waha":
-                most = WAHA_BYTES if settings.waha_hmac_key.get_secret_value() else BODY_BYTES
+                if settings.waha_hmac_key.get_secret_value():
+                    most, self.sender = WAHA_BYTES, waha.GATEWAY
             elif is_evolution(self.headers.get("AUTHORIZATION"), self.headers.get(_SECRET), settings):
-                most = MAX_BYTES
+                most, self.sender = MAX_BYTES, evolution.GATEWAY
             self.adj = copy.copy(self.adj)
             self.adj.max_request_body_size = most
 

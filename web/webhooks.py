@@ -11,6 +11,7 @@ import falcon
 from runner.clock import iso
 from runner.groups.hearing import HearingRows, Limits, Line
 from runner.groups.inbox import Inbox
+from runner.groups.missed import Missed
 from runner.groups.tallies import TallyRows
 from runner.job import JsonDict
 from runner.manager import JobManager
@@ -79,9 +80,9 @@ class WebhookState:
         }
 
 
-def add_webhooks(app: falcon.App[falcon.Request, falcon.Response], manager: JobManager) -> None:
+def add_webhooks(app: falcon.App[falcon.Request, falcon.Response], manager: JobManager, missed: Missed) -> None:
     """Evolution sends to the address it is given, or to one below it for each event."""
-    inbox = Inbox(manager.store, Limits.of(manager.settings))
+    inbox = Inbox(manager.store, Limits.of(manager.settings), missed)
     webhook = EvolutionWebhook(manager, inbox)
     app.add_route("/", webhook)
     app.add_route("/webhook", webhook)

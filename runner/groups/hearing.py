@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import ColumnElement, and_, case, exists, false, func, insert, literal, select, true, update
+from sqlalchemy import ColumnElement, and_, case, exists, false, func, insert, literal, or_, select, true, update
 
 from runner.groups.group import Group
 from runner.groups.line import Limits, Line
@@ -37,6 +37,9 @@ __all__ = ["HearingRows", "Limits", "Line"]
 
 EXTEND_MS = 30_000
 """How often the end of what goes on is written: so much less than was heard may be known after a crash."""
+
+OLDEST_MS = 1_800_000
+"""How late an event may come: Evolution gives it up after about 25 minutes."""
 
 
 class HearingRows:
@@ -61,7 +64,7 @@ class HearingRows:
         if known is None:
             known = Line(account, now, now, None, now)
             self._insert(known)
-        broken = known.before(sign).is_broken(now, self._limits)
+        broken = known.before(sign, now).is_broken(now, self._limits)
         if broken:
             self._end(known)
             known = known.after_gap()
@@ -85,8 +88,11 @@ class HearingRows:
             known = known.after_gap()
         self._keep(known.after_look(is_open, self._now))
 
-    def beat(self) -> list[Line]:
-        """This server is able to take events in. Ends what is no longer heard; returns those of whom it ended."""
+    def beat(self, *, missed: bool = False) -> list[Line]:
+        """This server is able to take events in; ``missed``: for a moment before, however short, it was not.
+
+        Ends what is no longer heard; returns those of whom it ended.
+        """
         ended = []
         for known in self.lines():
             now = known
@@ -94,7 +100,7 @@ class HearingRows:
                 now = known.after_gap()
                 if self._end(known):
                     ended.append(known)
-            self._keep(now.after_beat(self._now))
+            self._keep(now.after_beat(self._now, missed=missed))
         return ended
 
     def late_until(self, group: Group) -> int | None:
@@ -104,14 +110,19 @@ class HearingRows:
         line = self.find(account) if account else None
         return None if line is None or line.is_broken(self._now, self._limits) else line.late_until(self._now)
 
-    def belongs(self, group: Group, account: str, *, surely: bool = False) -> None:
-        """The group is heard by this account; ``surely``: also if another heard it until now."""
+    def belongs(self, group: Group, account: str, *, surely: bool = False, at: int | None = None) -> None:
+        """The group is heard by this account; ``surely``: also if another heard it until now.
+
+        ``at``: of the event that says so; one of before we were absent, told late, says nothing of now. None: it is so.
+        """
         mine = groups.c.id == group.id
         free = mine if surely else and_(mine, groups.c.account.is_(None))
+        if at is not None:
+            free = and_(free, or_(groups.c.absent_since.is_(None), groups.c.absent_since <= at))
         known = self._run(select(groups.c.account).where(mine)).scalar_one()
         if known == account:
             return
-        if not self._run(update(groups).where(free).values(account=account)).rowcount:
+        if not self._run(update(groups).where(free).values(account=account, absent_since=None)).rowcount:
             return
         former = self.find(known) if known else None
         self._end_those(observations.c.group_id == group.id, former.group_heard_at if former else None)
@@ -124,10 +135,11 @@ class HearingRows:
 
         What was observed ends with the last that was told of this very group.
         """
-        mine, seen = and_(groups.c.id == group.id, groups.c.account == account), webhook_messages.c
-        if not self._run(update(groups).where(mine).values(account=None)).rowcount:
-            return
+        heard_by, seen = groups.c.account, webhook_messages.c
+        mine = and_(groups.c.id == group.id, or_(heard_by == account, heard_by.is_(None)))
         until = self._now if before is None else min(before, self._now)
+        if not self._run(update(groups).where(mine).values(account=None, absent_since=until)).rowcount:
+            return
         told = select(func.max(seen.seen_at)).where(seen.group_id == group.id, seen.seen_at < until)
         self._end_those(observations.c.group_id == group.id, self._run(told).scalar())
 
@@ -139,7 +151,7 @@ class HearingRows:
         heard_by = self._run(select(groups.c.account).where(groups.c.id == group.id)).scalar_one()
         if heard_by is not None:
             self.over(group, heard_by, before=at)
-        self.belongs(group, account if surely or heard_by is None else heard_by)
+        self.belongs(group, account if surely or heard_by is None else heard_by, at=at)
 
     def lost(self, notice: Notice) -> None:
         """It could not be taken in, and nobody knows what it told: as if it had not come.
@@ -150,11 +162,22 @@ class HearingRows:
         first = min((event.at for event in notice.events), default=self._now)
         line = self.find(notice.account) if notice.account else None
         if line:
-            self._end(replace(line, group_heard_at=min(line.group_heard_at or 0, first - 1)))
-            self._keep(line.after_gap())
+            self._lose(line, first)
         elif notice.account is None:
             named = select(groups.c.id).where(groups.c.wa_id.in_({event.group_wa_id for event in notice.events}))
             self._end_those(observations.c.group_id.in_(named.scalar_subquery()), first - 1)
+
+    def lost_of(self, gateway: str) -> None:
+        """The same of an event of which only its gateway is known: of all its accounts, as if it were the oldest that
+        may come.
+        """
+        for line in self.lines():
+            if line.account.startswith(f"{gateway}/"):
+                self._lose(line, self._now - OLDEST_MS)
+
+    def _lose(self, line: Line, first: int) -> None:
+        self._end(replace(line, group_heard_at=min(line.group_heard_at or 0, first - 1)))
+        self._keep(line.after_gap())
 
     def _begin(self, which: ColumnElement[bool]) -> None:
         """An observation that goes on, from now, of each of these groups that has none."""
@@ -203,6 +226,7 @@ _COLUMNS = (
     _KEPT.extended_at,
     _KEPT.group_heard_at,
     _KEPT.back_at,
+    _KEPT.looked_at,
     _KEPT.breaks_at.is_not(None),
 )
 

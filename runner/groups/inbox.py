@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from runner.errors import StoreUnavailable
 from runner.groups.hearing import HearingRows, Limits
 from runner.groups.incoming import Incoming
+from runner.groups.missed import Missed
 from runner.groups.tallies import TallyRows
 from runner.store import Store
 from runner.webhook import Notice, Outcome
@@ -35,16 +36,24 @@ class Letter:
 class Inbox:
     """May be used by any thread."""
 
-    def __init__(self, store: Store, limits: Limits) -> None:
+    def __init__(self, store: Store, limits: Limits, missed: Missed | None = None) -> None:
+        """``missed``: is told of whatever cannot be stored now, and comes again."""
         self._store = store.hasty(PATIENCE_SECONDS)
         self._limits = limits
+        self._missed = missed or Missed()
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._waiting: list[Letter] = []
 
     def take(self, notice: Notice) -> None:
         """Returns when it is on disk. Raises StoreUnavailable, or what it failed on, and then it is not."""
-        letter = Letter(notice)
+        try:
+            self._hand_in(Letter(notice))
+        except StoreUnavailable:
+            self._missed.put_off()
+            raise
+
+    def _hand_in(self, letter: Letter) -> None:
         with self._lock:
             self._waiting.append(letter)
         if self._turn.acquire(timeout=PATIENCE_SECONDS):

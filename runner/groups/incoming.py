@@ -102,7 +102,7 @@ class Incoming:
         plain.write()
         for notice, group, event in rest:
             if notice.account:
-                self._hearing.belongs(group, notice.account)
+                self._hearing.belongs(group, notice.account, at=event.at)
             if isinstance(event, Heard):
                 self._moves.heard(group, event)
             elif isinstance(event, Moved):

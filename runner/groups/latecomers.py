@@ -1,6 +1,6 @@
 """Latecomers: events of an outage that a gateway has still to send again, and nobody is removed before they are there.
 
-So long nobody knows who has spoken meanwhile: five minutes after the end of it for Evolution, one for WAHA
+So long nobody knows who has spoken meanwhile: seven minutes after the end of it for Evolution, one for WAHA
 (``line.LATE_MS``). An outage is a server that was away or a connection that was down, however short, as far as it is no
 gap: over a gap nobody is silent anyway. Whoever was put in the queue by hand is not there for their silence.
 """

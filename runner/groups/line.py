@@ -10,11 +10,19 @@ from runner.webhook import Sign
 AWAY_MS = {"evolution": 600_000, "waha": 20_000}
 """Evolution tries ten times over about 20 minutes, WAHA as it is told, by itself for half a minute; half of it."""
 
-LATE_MS = {"evolution": 300_000, "waha": 60_000}
-"""The longest pause between two tries of an event: so long after an outage some of them may still be to come."""
+LATE_MS = {"evolution": 400_000, "waha": 60_000}
+"""The longest pause between two tries of an event: so long after an outage some of them may still be to come.
+
+Evolution's are 300 s at most, and then up to a fifth longer by chance: 360 s, and a little for the try itself."""
 
 _NOTICED_MS = 30_000
-"""A server that was not seen for longer was away; for WAHA, which tries again for so short a time, half of it."""
+"""A server that was not seen for longer was away; for WAHA, which tries again for so short a time, half of it.
+
+One that has just started was away in any case, and so was one that answered 503: see ``after_beat``."""
+
+_LOOKED_AT_MS = 900_000
+"""A gateway that has not answered for longer is not looked at: else it is every two minutes, and this server is away
+for ten at most without a gap."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Line:
     it stands. ``alive_at``: when this server was last seen able to take events in. ``group_heard_at``: when somebody
     else's message in any group last came in. ``is_watching``: whether its groups are observed: from such a message to
     the next gap. ``back_at``: when events could come in again after they could not, for however short a time.
+    ``looked_at``: when the gateway last said, asked, how it stands; None: nobody asks it, or it does not take our key.
     """
 
     account: str
@@ -45,6 +54,7 @@ class Line:
     extended_at: int = 0
     group_heard_at: int | None = None
     back_at: int | None = None
+    looked_at: int | None = None
     is_watching: bool = False
 
     @property
@@ -69,35 +79,46 @@ class Line:
         if sign is Sign.CLOSED:
             down = now if down is None else down
         elif sign is Sign.LOST:
-            down = self.known_open_at if down is None else down
+            down = self._lost_since(now) if down is None else down
         elif sign in (Sign.OPENED, Sign.TRAFFIC):
             down = None
         opened = now if sign in (Sign.OPENED, Sign.TRAFFIC) else self.open_at
         group_heard = now if of_group else self.group_heard_at
-        is_back = self._was_away(now) or (self.before(sign).down_since is not None and down is None)
+        is_back = self._was_away(now) or (self.before(sign, now).down_since is not None and down is None)
         after = replace(self, heard_at=now, open_at=opened, down_since=down, alive_at=now, group_heard_at=group_heard)
         after = replace(after, back_at=now if is_back else self.back_at)
         return replace(after, is_watching=self.is_watching or (of_group and down is None))
 
-    def before(self, sign: Sign) -> Line:
+    def before(self, sign: Sign, now: int) -> Line:
         """What an event tells of the time before it: whoever opens a connection had none, nobody knows since when."""
         unannounced = sign is Sign.OPENED and self.down_since is None
-        return replace(self, down_since=self.known_open_at) if unannounced else self
+        return replace(self, down_since=self._lost_since(now)) if unannounced else self
+
+    def _lost_since(self, now: int) -> int:
+        """When a connection went of which that was not said, at the earliest.
+
+        Where nobody looks, a quiet night would make hours of every reconnecting, which is a matter of seconds: there it
+        went now, and what was said meanwhile is waited for. A gateway that was away for long and says nothing of it
+        passes for one that was not, then.
+        """
+        is_looked_at = self.looked_at is not None and now - self.looked_at <= _LOOKED_AT_MS
+        return self.known_open_at if is_looked_at else now
 
     def after_look(self, is_open: bool, now: int) -> Line:
         """The gateway was asked whether it is connected."""
         if is_open:
             back_at = self.back_at if self.down_since is None else now
-            return replace(self, open_at=now, down_since=None, back_at=back_at)
-        return replace(self, down_since=self.known_open_at if self.down_since is None else self.down_since)
+            return replace(self, open_at=now, down_since=None, back_at=back_at, looked_at=now)
+        down_since = self.known_open_at if self.down_since is None else self.down_since
+        return replace(self, down_since=down_since, looked_at=now)
 
     def after_gap(self) -> Line:
         """Nothing is watched until the next message in a group."""
         return replace(self, is_watching=False, extended_at=0)
 
-    def after_beat(self, now: int) -> Line:
-        """This server is able to take events in."""
-        back_at = now if self._was_away(now) else self.back_at
+    def after_beat(self, now: int, *, missed: bool = False) -> Line:
+        """This server is able to take events in. ``missed``: for a moment before it was not."""
+        back_at = now if missed or self._was_away(now) else self.back_at
         return replace(self, alive_at=max(self.alive_at, now), back_at=back_at)
 
     def late_until(self, now: int) -> int | None:

@@ -14,14 +14,21 @@ from runner.errors import RunnerError
 from runner.gateway import GatewayError, GroupGateway
 from runner.groups.accounts import own_account
 from runner.groups.hearing import HearingRows, Limits
+from runner.groups.missed import Missed, Misses
+from runner.groups.tallies import TallyRows
 from runner.opening import open_gateway
 from runner.settings import Settings
 from runner.store import Store
 from runner.stores.group_schema import webhook_messages
+from runner.webhook import Outcome
 
 log = logging.getLogger(__name__)
 
+TOO_LARGE = "too-large"
+"""Under this name events are counted that were refused for their size: theirs is in a body that nobody has read."""
+
 BEAT_SECONDS = 5.0
+_AGAIN_SECONDS = 0.5
 LOOK_SECONDS = 120.0
 FORGET_SECONDS = 60.0
 _FORGOTTEN_AT_ONCE = 5000
@@ -29,34 +36,54 @@ _DAY_MS = 86_400_000
 
 
 class Watchman:
-    """One thread of the server: writes that it is there, asks the gateway how it stands, forgets old message ids."""
+    """Two threads of the server: one writes that it is there, and forgets old message ids; one asks the gateway how it
+    stands, which may take longer than anybody may be without the other.
+    """
 
-    def __init__(self, settings: Settings, store: Store, clock: Clock) -> None:
+    def __init__(self, settings: Settings, store: Store, clock: Clock, missed: Missed | None = None) -> None:
+        """``missed``: the events that its server turned away; it writes down that there were such."""
         self._settings = settings
+        self._missed = missed or Missed()
         self._store = store.hasty(1.0)
         self._clock = clock
         self._limits = Limits.of(settings)
         self._account = own_account(settings)
         self._gateway: GroupGateway | None = None
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watchman", daemon=True)
+        self._threads = [
+            threading.Thread(target=work, name=f"watchman-{work.__name__.strip('_')}", daemon=True)
+            for work in (self._watch, self._keep_looking)
+        ]
 
     def begin(self) -> None:
-        """The first beat, so that whoever judges from here on finds the time without us told."""
+        """The first beat, so that whoever judges from here on finds the time without us told, however short it was.
+
+        Where the database is locked that is told by the next beat that succeeds.
+        """
+        self._missed.put_off()
         self._safely(self.beat)
 
     def start(self) -> None:
         """From here on."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Waits for what is under way; a look at a gateway that does not answer is not waited for."""
         self._over.set()
-        self._thread.join(2.0)
+        self._missed.wake()
+        for thread in self._threads:
+            thread.join(2.0)
 
     def beat(self) -> None:
-        with self._store.write() as tx:
-            ended = HearingRows(tx, self._limits).beat()
+        with self._missed.taken() as misses, self._store.write() as tx:
+            hearing = HearingRows(tx, self._limits)
+            ended = hearing.beat(missed=misses.are_to_come)
+            for gateway in sorted(misses.lost_of):
+                hearing.lost_of(gateway)
+            if misses.too_large:
+                TallyRows(tx).add({(TOO_LARGE, Outcome.FAILED): misses.too_large})
+        _complain(misses)
         for line in ended:
             group = "never" if line.group_heard_at is None else iso(line.group_heard_at)
             words = (
@@ -88,21 +115,36 @@ class Watchman:
             tx.connection.execute(delete(webhook_messages).where(last))
 
     def _watch(self) -> None:
-        looked = forgot = time.monotonic() - LOOK_SECONDS
-        while not self._over.wait(BEAT_SECONDS):
+        forgot = time.monotonic() - FORGET_SECONDS
+        while not self._over.wait(_AGAIN_SECONDS):
+            self._missed.wait(BEAT_SECONDS - _AGAIN_SECONDS)  # a removal must not be quicker than what was missed
             self._safely(self.beat)
-            if time.monotonic() - looked >= LOOK_SECONDS:
-                self._safely(self.look)
-                looked = time.monotonic()
             if time.monotonic() - forgot >= FORGET_SECONDS:
                 self._safely(self.forget)
                 forgot = time.monotonic()
 
+    def _keep_looking(self) -> None:
+        pause = BEAT_SECONDS
+        while not self._over.wait(pause):
+            self._safely(self.look)
+            pause = LOOK_SECONDS
+
     def _safely(self, act: Callable[[], None]) -> None:
-        """What cannot be done now is done the next time: nothing depends on this thread but that it lives."""
+        """What cannot be done now is done the next time: nothing depends on these threads but that they live."""
         try:
             act()
         except RunnerError as error:
             log.debug("The watchman will try again: %s", error)
         except Exception:
             log.exception("The watchman failed; it will try again")
+
+
+def _complain(misses: Misses) -> None:
+    if misses.too_large and misses.lost_of:
+        words = "%d events were larger than this server takes, and are lost: groups of %s are observed anew from now on"
+        log.warning(words, misses.too_large, ", ".join(sorted(misses.lost_of)))
+    elif misses.too_large:
+        words = (
+            "%d webhooks for WAHA were larger than this server takes; who sent them, and what they told, is not known"
+        )
+        log.warning(words, misses.too_large)

@@ -43,6 +43,7 @@ groups = Table(
     Column("inactivity_threshold_minutes", Integer, nullable=False, server_default="43200"),
     Column("created_at", BigInteger, nullable=False),
     Column("listed_at", BigInteger),  # when a whole member list was last given; None: known from exports alone
+    Column("absent_since", BigInteger),  # we were not in it at this moment; what was said before begins nothing
 )
 
 people = Table(
@@ -183,6 +184,7 @@ webhook_accounts = Table(
     Column("group_heard_at", BigInteger),  # somebody's last message in any of its groups
     Column("breaks_at", BigInteger),  # until then its observations hold if nothing more comes; None: it has none
     Column("back_at", BigInteger),  # when events could come in again after they could not
+    Column("looked_at", BigInteger),  # when the gateway last said, asked, how it stands
 )
 """How the events of a gateway's instance come in: see ``runner.groups.hearing``. ``account`` is ``evolution/name``."""
 

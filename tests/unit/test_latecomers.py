@@ -106,7 +106,7 @@ OUTAGES = [
 ]
 
 
-@pytest.mark.parametrize(("account", "seconds"), [(EVOLUTION, 300), (WAHA, 60)])
+@pytest.mark.parametrize(("account", "seconds"), [(EVOLUTION, 400), (WAHA, 60)])
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_a_removal_waits_visibly_and_goes_on(
     heard: Heard, outage: Callable[[Heard, str], None], account: str, seconds: int
@@ -137,7 +137,7 @@ def test_while_the_outage_is_under_way_it_waits_and_over_a_gap_nobody_is_removed
     heard.job_id = heard.bench.start()
     heard.event(sign=Sign.CLOSED, of_group=False)
     assert heard.bench.run(heard.job_id) == "completed"
-    assert len(heard.waits) == 3  # ten minutes, and a little more
+    assert len(heard.waits) == 2  # more than ten minutes
     assert removed_ids(heard.bench.home) == []
     skipped = heard.bench.result(heard.job_id)["skipped"]
     assert {one["reason"] for one in skipped} == {"activity is not known for the whole window; stays in the queue"}
@@ -176,7 +176,7 @@ def test_without_need_nobody_waits(heard: Heard, case: str) -> None:
     if case in ("by hand", "dry run", "long ago"):
         _server_was_away(heard, EVOLUTION)
     if case == "long ago":
-        for _ in range(60):
+        for _ in range(80):
             heard.bench.time.passed += 5
             heard.beat()
     if case == "a moment":

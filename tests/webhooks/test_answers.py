@@ -84,9 +84,10 @@ def message(key: str, seconds: int = NOW // 1000, **more: Any) -> dict[str, Any]
 
 
 def token(key: str = SECRET, algorithm: str | None = "HS256", **claims: Any) -> str:
-    """``iat`` and ``exp``: seconds from now; None: without it."""
+    """``iat`` and ``exp``: whole seconds from now; None: without it; anything else: as it is."""
     times = {name: claims.pop(name, usual) for name, usual in (("iat", 0), ("exp", 600))}
-    moments = {name: int(time.time()) + ahead for name, ahead in times.items() if ahead is not None}
+    now = int(time.time())
+    moments = {n: now + ahead if isinstance(ahead, int) else ahead for n, ahead in times.items() if ahead is not None}
     said = moments | {"app": "evolution", "action": "webhook"} | claims
     return "Bearer " + jwt.encode(said, key, algorithm=algorithm)
 
@@ -109,8 +110,9 @@ def made(proof: Proof) -> dict[str, str]:
         {"Authorization": f"Bearer {SECRET}"},
         {"Authorization": lambda: token()},
         {"Authorization": lambda: token(iat=-620, exp=-20)},
+        {"Authorization": lambda: token(iat=-2100, exp=-1500)},
     ],
-    ids=["fixed", "bearer", "jwt", "jwt of a clock that is late"],
+    ids=["fixed", "bearer", "jwt", "jwt of a clock that is late", "jwt of an event that is sent for the tenth time"],
 )
 def test_a_gateway_proves_itself(gateway: Gateway, headers: Proof) -> None:
     assert gateway.post("/webhook", message("proof"), made(headers))[::2] == (200, {"received": True})
@@ -119,7 +121,7 @@ def test_a_gateway_proves_itself(gateway: Gateway, headers: Proof) -> None:
 REFUSED = [
     *("nothing", "empty", "one letter short", "other alphabet", "far too long", "basic", "bearer alone", "no token"),
     *("other key", "unsigned", "other algorithm", "longer key", "out of date", "of tomorrow", "without end"),
-    *("without beginning", "other app", "other action"),
+    *("end is no number", "end is no moment", "without beginning", "other app", "other action"),
 ]
 
 
@@ -141,6 +143,8 @@ REFUSED = [
         {"Authorization": lambda: token(exp=-3600)},
         {"Authorization": lambda: token(iat=3600)},
         {"Authorization": lambda: token(exp=None)},
+        {"Authorization": lambda: token(exp=[1])},
+        {"Authorization": lambda: token(exp=float("inf"))},
         {"Authorization": lambda: token(iat=None)},
         {"Authorization": lambda: token(app="another")},
         {"Authorization": lambda: token(action="login")},
@@ -235,6 +239,7 @@ def test_what_is_too_large_is_refused_before_it_is_taken_in(gateway: Gateway) ->
             connection.putheader("X-Webhook-Secret", secret)
             connection.endheaders()
             assert connection.getresponse().status == 413
+    wait_for(lambda: gateway.tallies().get(("too-large", "failed")), "what is lost is counted")
 
 
 def test_while_the_store_cannot_be_written_it_is_to_be_sent_again(gateway: Gateway, home: Path) -> None:

@@ -44,11 +44,33 @@ def _closed_for(days: Days, span: int) -> None:
 
 
 def _lost_for(days: Days, span: int) -> None:
+    days.kept.look(ACCOUNT, True)
     days.pass_quietly(span)
     days.kept.receive(connection("connecting"), connection("connecting"), connection("open"))
 
 
 def _opened_unannounced_after(days: Days, span: int) -> None:
+    days.kept.look(ACCOUNT, True)
+    days.pass_quietly(span)
+    days.kept.receive(connection("open"))
+
+
+def _lost_for_a_moment_unlooked_at_after(days: Days, span: int) -> None:
+    days.pass_quietly(span)
+    days.kept.receive(connection("connecting"), connection("open"))
+
+
+def _opened_unlooked_at_after(days: Days, span: int) -> None:
+    days.kept.look(ACCOUNT, True)
+    days.pass_quietly(16 * MINUTE)  # the key is refused from then on
+    days.message()
+    days.pass_quietly(span)
+    days.kept.receive(connection("open"))
+
+
+def _lost_unlooked_at_for(days: Days, span: int) -> None:
+    days.pass_quietly(HOUR)
+    days.kept.receive(connection("connecting"))
     days.pass_quietly(span)
     days.kept.receive(connection("open"))
 
@@ -71,8 +93,9 @@ def _gateway_unreachable_for(days: Days, span: int) -> None:
 
 GAPS = [
     (_closed_for, 11 * MINUTE),
-    (_lost_for, 2 * HOUR),
-    (_opened_unannounced_after, 2 * HOUR),
+    (_lost_for, 14 * MINUTE),
+    (_opened_unannounced_after, 14 * MINUTE),
+    (_lost_unlooked_at_for, 11 * MINUTE),
     (_silent_for, 13 * HOUR),
     (_server_away_for, 11 * MINUTE),
     (_gateway_unreachable_for, 11 * MINUTE),
@@ -81,6 +104,9 @@ NO_GAPS = [
     (_closed_for, 9 * MINUTE),
     (_lost_for, 2 * MINUTE),
     (_opened_unannounced_after, 2 * MINUTE),
+    (_lost_for_a_moment_unlooked_at_after, 2 * HOUR),
+    (_opened_unlooked_at_after, 2 * HOUR),
+    (_lost_unlooked_at_for, 9 * MINUTE),
     (_silent_for, 11 * HOUR),
     (_server_away_for, 9 * MINUTE),
     (_gateway_unreachable_for, 9 * MINUTE),
@@ -110,6 +136,18 @@ def test_what_is_shorter_is_no_gap(days: Days, happens: Any, span: int) -> None:
     assert watch is not None
     assert watch.since == START
     assert days.queued() == 1
+
+
+def test_where_nobody_looks_events_are_waited_for_after_a_reconnect(days: Days) -> None:
+    days.message()
+    for _ in range(24):
+        days.kept.now += 30_000
+        days.kept.beat()
+    with days.kept.tx() as tx:
+        assert HearingRows(tx, LIMITS).late_until(GroupRows(tx).get(WA_ID)) is None
+    days.kept.receive(connection("connecting"), connection("open"))
+    with days.kept.tx() as tx:
+        assert HearingRows(tx, LIMITS).late_until(GroupRows(tx).get(WA_ID)) is not None
 
 
 def test_whoever_is_queued_when_a_gap_comes_is_left_and_it_is_said_why(days: Days) -> None:

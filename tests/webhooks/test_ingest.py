@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,9 @@ def test_a_group_we_are_not_in_is_watched_no_more(world: World, listing: dict[st
     world.evolution.groups = {} if listing is None else {GROUP: listing}
     assert world.ingest()[0] == (404 if listing is None else 409)
     assert _going_on(world) == []
-    sender.send([samples.message(f"after {listing}", ids(1)[0], LONG_AGO // 1000)])
+    sender.send([samples.message(f"told late {listing}", ids(1)[0], LONG_AGO // 1000)])
+    assert _going_on(world) == []
+    sender.send([samples.message(f"after {listing}", ids(1)[0], int(time.time()) + 60)])  # now, by a clock that is fast
     assert _going_on(world) == [samples.ACCOUNT]
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from runner.clock import Clock
 from runner.groups.group import GroupRows
 from runner.groups.judgement import look_again
+from runner.groups.missed import Missed
 from runner.groups.queue import QueueRows
 from runner.manager import JobManager
 from runner.settings import Settings
@@ -84,6 +85,6 @@ def test_a_server_notes_it_before_any_job_goes_on(days: Days, tmp_path: Path) ->
     settings = Settings(home=tmp_path, database_url=days.kept.store.url, workflows="there_is_no_such_module")
     manager = JobManager(settings, clock=Clock(lambda: NOW + 3 * HOUR))
     with pytest.raises(WrongConfiguration):
-        open_manager(manager)
+        open_manager(manager, Missed())
     manager.close()
     assert going_on(days.kept) == 0
