@@ -27,6 +27,7 @@ from web.intake import BODY_BYTES
 
 ANA = "100000000000002@lid"
 FIXED = {"X-Webhook-Secret": SECRET}
+BACK_AT = "SELECT back_at FROM webhook_accounts WHERE account = 'evolution/p2'"
 
 
 class Gateway:
@@ -243,13 +244,16 @@ def test_what_is_too_large_is_refused_before_it_is_taken_in(gateway: Gateway) ->
 
 
 def test_while_the_store_cannot_be_written_it_is_to_be_sent_again(gateway: Gateway, home: Path) -> None:
+    assert gateway.say(message("before it is locked")) == 200
     with closing(sqlite3.connect(home / "groups.db", isolation_level=None)) as other:
+        before = other.execute(BACK_AT).fetchone()
         other.execute("BEGIN EXCLUSIVE")
         status, headers, _ = gateway.post("/webhook", message("while locked", (NOW + 9 * DAY) // 1000), FIXED)
         assert status == 503
         assert int(headers["retry-after"]) > 0
         assert gateway.server.call("GET", "/livez")[0] == 200
         other.execute("ROLLBACK")
+        wait_for(lambda: other.execute(BACK_AT).fetchone() != before, "removals wait for it")
     wait_for(
         lambda: gateway.say(message("while locked", (NOW + 9 * DAY) // 1000)) == 200, "it is taken when sent again"
     )
