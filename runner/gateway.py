@@ -162,8 +162,8 @@ class GroupGateway(Protocol):
     def remove(self, group_wa_id: str, ids: Sequence[str], seconds_left: Callable[[], float]) -> dict[str, Outcome]:
         """Remove the people with these ids, one outcome for each id.
 
-        Refuses to send (NotConnected) when ``seconds_left()`` is not enough. A timeout or an empty answer
-        after sending gives ``unknown`` outcomes, never an error that would be retried.
+        Refuses to send (a ``GatewayError`` with ``nothing_sent``) when ``seconds_left()`` is not enough. A timeout or
+        an empty answer after sending gives ``unknown`` outcomes, never an error that would be retried.
         """
 
 

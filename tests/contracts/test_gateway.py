@@ -18,7 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from runner.clock import Clock
-from runner.gateway import GroupGateway, GroupGone, NotConnected, OutcomeKind
+from runner.gateway import GatewayError, GroupGateway, GroupGone, OutcomeKind
 from runner.groups.group import GroupRows
 from runner.groups.member import MemberEntry, MemberRows
 from runner.opening import GatewayUnknown, call_seconds, open_gateway, open_job_store
@@ -199,9 +199,9 @@ def test_a_refusal_has_code_and_reason_and_no_effect(gateway: GroupGateway, know
 
 def test_nothing_is_sent_after_the_deadline(opened: Opened) -> None:
     before = ids(opened.gateway, opened.wa_id)
-    with pytest.raises(NotConnected) as raised:
+    with pytest.raises(GatewayError) as raised:
         opened.gateway.remove(opened.wa_id, [ANA], lambda: 0.0)
-    assert raised.value.nothing_sent
+    assert (raised.value.nothing_sent, raised.value.retryable) == (True, True)
     assert ids(opened.gateway, opened.wa_id) == before
 
 
