@@ -151,7 +151,8 @@ class _Known:
 
 
 def _known_members(listing: Listing, store: Store, group: Group, asked: Iterable[str] = ()) -> _Known:
-    shown, sought = _index(listing.participants).keys(), set(asked)
+    now, sought = listed_of(listing), set(asked)
+    shown = now.by_id.keys()
     joined = memberships.join(people, people.c.id == memberships.c.person_id)
     present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
     query = select(people.c.lid, people.c.pn, memberships.c.is_me).select_from(joined).where(*present)
@@ -161,7 +162,7 @@ def _known_members(listing: Listing, store: Store, group: Group, asked: Iterable
             is_listed = lid in shown or pn in shown
             members, listed = members + 1, listed + is_listed
             missing += not is_listed and lid not in sought and pn not in sought
-            us, us_listed = us + is_me, us_listed + (is_me and is_listed)
+            us, us_listed = us + (is_me and now.would_show(lid, pn)), us_listed + (is_me and is_listed)
     absent = us > 0 and not us_listed and not any(one.is_me for one in listing.participants)
     return _Known(members, listed, missing, absent)
 

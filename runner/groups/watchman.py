@@ -33,6 +33,7 @@ LOOK_SECONDS = 120.0
 FORGET_SECONDS = 60.0
 _FORGOTTEN_AT_ONCE = 5000
 _DAY_MS = 86_400_000
+_FIRST_TRIES = 10
 
 
 class Watchman:
@@ -58,10 +59,12 @@ class Watchman:
     def begin(self) -> None:
         """The first beat, so that whoever judges from here on finds the time without us told, however short it was.
 
-        Where the database is locked that is told by the next beat that succeeds.
+        A locked database is waited for, ten seconds or so; after that it is told by the next beat that succeeds.
         """
         self._missed.put_off()
-        self._safely(self.beat)
+        for _ in range(_FIRST_TRIES):
+            if self._safely(self.beat):
+                return
 
     def start(self) -> None:
         """From here on."""
@@ -69,11 +72,12 @@ class Watchman:
             thread.start()
 
     def stop(self) -> None:
-        """Waits for what is under way; a look at a gateway that does not answer is not waited for."""
+        """Waits for what is under way, but not for a gateway that does not answer; and writes what was missed last."""
         self._over.set()
         self._missed.wake()
         for thread in self._threads:
             thread.join(2.0)
+        self._safely(self.beat)
 
     def beat(self) -> None:
         with self._missed.taken() as misses, self._store.write() as tx:
@@ -129,14 +133,17 @@ class Watchman:
             self._safely(self.look)
             pause = LOOK_SECONDS
 
-    def _safely(self, act: Callable[[], None]) -> None:
-        """What cannot be done now is done the next time: nothing depends on these threads but that they live."""
+    def _safely(self, act: Callable[[], None]) -> bool:
+        """Whether it was done. What cannot be done now is done the next time, as long as these threads live."""
         try:
             act()
         except RunnerError as error:
             log.debug("The watchman will try again: %s", error)
         except Exception:
             log.exception("The watchman failed; it will try again")
+        else:
+            return True
+        return False
 
 
 def _complain(misses: Misses) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from runner.gateway import AuthFailed, GatewayError, GroupGone, Listing, NotConnected, Outcome, Participant, RateLimited
 from runner.groups.activity import ActivityRows
-from runner.groups.listing import listed_of
+from runner.groups.listing import WithoutUs, check_listing, listed_of
 from runner.groups.member import MemberEntry
 from runner.groups.person import PersonRows
 from runner.groups.settling import LeftOpen
@@ -140,6 +140,15 @@ def test_whoever_a_stale_list_still_showed_was_removed_whatever_was_said_since(
     assert slow.run(job_id) == "completed"
     assert sorted(slow.result(job_id)["removedWhatsappIds"]) == sorted(removed_ids(slow.home))
     assert lid(1) in removed_ids(slow.home)
+
+
+def test_a_list_that_would_not_show_our_number_does_not_say_that_we_are_gone(slow: Bench) -> None:
+    slow.members(MemberEntry(pn=pn(7), is_me=True), *(MemberEntry(lid=known) for known in lids(range(50, 60))))
+    people = tuple(Participant(known, known, None, "member") for known in lids([*range(1, 41), *range(50, 60)]))
+    check_listing(Listing(None, len(people), people), slow.store, slow.group)
+    with_numbers = tuple(replace(one, pn=f"3399000{number:04d}@s.whatsapp.net") for number, one in enumerate(people))
+    with pytest.raises(WithoutUs):
+        check_listing(Listing(None, len(people), with_numbers), slow.store, slow.group)
 
 
 def test_a_few_who_left_by_themselves_do_not_hinder_it(slow: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

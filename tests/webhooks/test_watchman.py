@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from runner.errors import StoreUnavailable
+from runner.groups.missed import Missed
+from runner.groups.tallies import TallyRows
 from runner.groups.watchman import Watchman
 from runner.settings import Settings
 from tests.waiting import wait_for
@@ -42,3 +45,36 @@ def test_a_look_that_hangs_holds_up_no_beat(days: Days, tmp_path: Path, monkeypa
                 days.kept.now += 5000
                 wait_for(is_beating, "it beats while the look hangs", 20)
         watchman.stop()
+
+
+def test_what_was_missed_last_is_written_at_the_end(
+    days: Days, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.groups.watchman._AGAIN_SECONDS", 60)
+    missed = Missed()
+    watchman = Watchman(Settings(home=tmp_path), days.kept.store, days.kept.store.clock, missed)
+    watchman.start()
+    missed.too_large(None)
+    watchman.stop()
+    with days.kept.store.read() as tx:
+        assert [one.number for one in TallyRows(tx).list() if one.event == "too-large"] == [1]
+
+
+def test_the_first_beat_is_tried_until_it_is_written(
+    days: Days, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days.message()
+    watchman = Watchman(Settings(home=tmp_path), days.kept.store, days.kept.store.clock)
+    beat, failures = watchman.beat, iter(range(3))
+
+    def beat_at_last() -> None:
+        if next(failures, None) is not None:
+            raise StoreUnavailable("locked")
+        beat()
+
+    monkeypatch.setattr(watchman, "beat", beat_at_last)
+    days.kept.now += 5000
+    watchman.begin()
+    line = days.kept.line(ACCOUNT)
+    assert line is not None
+    assert line.back_at == days.kept.now
