@@ -40,6 +40,7 @@ _MAY_FAIL = (
     "WhatsApp",
     "there is no",
     "This machine is too busy",
+    "no answer came from",
 )
 _OF_PEOPLE = {"speak": 1.5, "whitelist": 1.0, "promote": 1.5, "leave": 0.7}
 _OF_THE_GATEWAY = {"disconnect": 1.0, "lock_out": 0.5, "depose": 0.5, "lie": 1.0, "mend": 3.0}
