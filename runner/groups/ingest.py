@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, or_, select
 
 from runner.errors import GatewayRefused, GatewayUnavailable, ListRefused, NotFound
-from runner.gateway import GatewayError, GroupGateway, GroupGone, Listing, Participant, RateLimited
+from runner.gateway import GatewayError, GroupGateway, GroupGone, Listing, RateLimited
 from runner.groups.authors import Authors
 from runner.groups.group import Group, GroupRows
 from runner.groups.hearing import HearingRows, Limits
-from runner.groups.identity import LID, person_id
+from runner.groups.intake import entry_of
 from runner.groups.listing import SuspiciousListing, WithoutUs, check_listing
 from runner.groups.member import MemberEntry, MemberRows
-from runner.groups.silence import MEMBER
 from runner.store import Store, Transaction
 from runner.stores.group_schema import memberships, people
 
@@ -134,7 +133,7 @@ def _take(tx: Transaction, group: Group, listing: Listing, asked_at: int) -> int
     if group.name is None and listing.name:
         rows.change(group.id, name=listing.name)
     left_since = _ids(tx, group, memberships.c.left_at >= asked_at)
-    entries = [_entry(one) for one in listing.participants]
+    entries = [entry for one in listing.participants if (entry := entry_of(one)) is not None]
     MemberRows(tx).put_all(group, (one for one in entries if not {one.lid, one.pn} & left_since), tx.now)
     gone = _gone(tx, group, entries, asked_at)
     for start in range(0, len(gone), _CHUNK):
@@ -142,14 +141,6 @@ def _take(tx: Transaction, group: Group, listing: Listing, asked_at: int) -> int
     rows.listed(group.id)
     Authors(tx, rows.by_id(group.id)).book_unmatched()
     return len(gone)
-
-
-def _entry(one: Participant) -> MemberEntry:
-    """Whoever is an admin here stays one, also where the messenger has nothing of it: somebody may have said so."""
-    known = [normal for text in (one.lid, one.pn, one.id) if text and (normal := person_id(text))]
-    lid = next((normal for normal in known if normal.endswith(LID)), None)
-    pn = next((normal for normal in known if not normal.endswith(LID)), None)
-    return MemberEntry(lid, pn, one.name, None if one.role == MEMBER else one.role, is_me=one.is_me)
 
 
 def _ids(tx: Transaction, group: Group, condition: ColumnElement[bool]) -> set[str | None]:
