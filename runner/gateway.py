@@ -21,6 +21,10 @@ class OutcomeKind(StrEnum):
     LATER = "later"
 
 
+WANT_OF_RIGHTS = frozenset({"401", "403"})
+"""The codes of who is refused because we may not: we are not an admin, or they are protected."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one person. ``code`` and ``reason`` are the gateway's, for ``refused`` and ``later``."""

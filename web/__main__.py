@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         lock = ServerLock(settings)
         lock.take()
         manager = prepare(settings, demo)
-        missed = Missed()
+        missed = Missed(settings.home / "missed.journal")
         server = listen(manager, missed)
         watchman = open_manager(manager, missed)
     except (WrongConfiguration, AlreadyRunning, UnknownLevel) as error:

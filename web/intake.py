@@ -23,8 +23,16 @@ WAHA_BYTES = 2_000_000
 _SECRET = SECRET_HEADER.upper().replace("-", "_")
 
 
+class NeverFits(RequestEntityTooLarge):
+    """Evolution sends whatever is answered 413 nine times more, and never again what is answered 422."""
+
+    code = 422
+    reason = "Unprocessable Content"
+
+
 def parser_for(settings: Settings, missed: Missed) -> type[HTTPRequestParser]:
-    """A parser that takes in more of a webhook: its size is seen, and refused with 413, before any of it is kept.
+    """A parser that takes in more of a webhook: its size is seen, and refused (Evolution's with 422, else 413), before
+    any of it is kept.
 
     Messages with a picture in them are for those alone who have proved themselves by their headers. ``missed`` is told
     of what is refused of theirs; and of WAHA's, which prove nothing, so that nothing is ended for them.
@@ -37,8 +45,15 @@ def parser_for(settings: Settings, missed: Missed) -> type[HTTPRequestParser]:
             was_completed = self.completed
             consumed: int = super().received(data)
             if self.sender and not was_completed and isinstance(self.error, RequestEntityTooLarge):
-                missed.too_large(self.sender if self.sender == evolution.GATEWAY else None)
+                self._refuse(self.error)
             return consumed
+
+        def _refuse(self, error: RequestEntityTooLarge) -> None:
+            if self.sender == evolution.GATEWAY:
+                missed.too_large(evolution.GATEWAY)
+                self.error = NeverFits(error.body)
+            else:
+                missed.too_large(None)
 
         def parse_header(self, header_plus: bytes) -> None:
             super().parse_header(header_plus)

@@ -20,7 +20,7 @@ from web.queries import read_query
 from web.signatures import check_evolution, check_waha
 
 MAX_BYTES = 16_000_000
-"""A message with its picture in it (base64), as Evolution sends it where it is told to; 413 above."""
+"""A message with its picture in it (base64), as Evolution sends it where it is told to; above: see ``web.intake``."""
 
 RECEIVED = {"received": True}
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from runner.gateway import (
+    WANT_OF_RIGHTS,
     BadRequest,
     GatewayError,
     GroupGone,
@@ -30,7 +31,6 @@ _NEVER_CONNECTED = re.compile(r"TypeError: .*\bgroup[A-Z]\w+|store doesn't conta
 _CONNECTION_LOST = re.compile(r"Connection (?:Closed|Lost|Terminated)|websocket not connected|websocket disconnected")
 _NO_SUCH_GROUP = re.compile(r"that group does not exist|you're not participating in that group")
 
-_NO_RIGHTS = {"401", "403"}
 _SLOW_DOWN = {"419", "429"}
 _REASONS = {
     "401": "WhatsApp does not let us remove this person (401)",
@@ -106,7 +106,7 @@ def outcomes_of(
     outcomes = {known: outcome_of(codes.get(known) or "") for known in ids}
     if all(outcome.kind is OutcomeKind.LATER for outcome in outcomes.values()):
         raise RateLimited(next(iter(outcomes.values())).reason or _SLOW)
-    if all(outcome.code in _NO_RIGHTS for outcome in outcomes.values()) and not (admin := are_admin()):
+    if all(outcome.code in WANT_OF_RIGHTS for outcome in outcomes.values()) and not (admin := are_admin()):
         code = next(iter(outcomes.values())).code
         raise NotAdmin(f"{NOT_ADMIN if admin is False else _MAYBE_NOT_ADMIN} ({code} for everybody)")
     return outcomes

@@ -21,6 +21,9 @@ from runner.groups.settling import SECOND_LIST_SECONDS
 
 Said = TypeVar("Said")
 
+_AGAIN_SECONDS = 900
+"""What was said at a call earlier than that is no first time: of a gateway that begins anew every night it is none."""
+
 
 class NotYetBelieved(TooSoon):
     """Said for the first time, at a call: nothing was sent, and the list must be looked at before another."""
@@ -34,7 +37,7 @@ class Absence:
     def __init__(self, job: JobContext, group: Group) -> None:
         self._job, self._group = job, group
         self._said: GroupGone | WithoutUs | None = None
-        self._said_at_call = False
+        self._said_at_call: float | None = None
 
     def asking(self, ask: Callable[[], Said]) -> Said:
         """For a list. Who says that we are not in the group is asked again, after a visible wait that a stop ends."""
@@ -60,12 +63,13 @@ class Absence:
         try:
             answer = call()
         except GroupGone as error:
-            if not self._said_at_call:
-                self._said, self._said_at_call = error, True
+            now, before = self._job.clock.boot_seconds(), self._said_at_call
+            if before is None or now - before > _AGAIN_SECONDS:
+                self._said, self._said_at_call = error, now
                 raise NotYetBelieved from error
             self._note_at_call()
             raise
-        self._said_at_call = False
+        self._said_at_call = None
         return answer
 
     def note(self) -> None:

@@ -23,6 +23,7 @@ observation, was not there.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 
 from sqlalchemy import ColumnElement, and_, case, exists, false, func, insert, literal, or_, select, true, update
@@ -88,8 +89,8 @@ class HearingRows:
             known = known.after_gap()
         self._keep(known.after_look(is_open, self._now))
 
-    def beat(self, *, missed: bool = False) -> list[Line]:
-        """This server is able to take events in; ``missed``: for a moment before, however short, it was not.
+    def beat(self, *, late: Container[str] = ()) -> list[Line]:
+        """This server is able to take events in; ``late``: accounts of which, for however short, it was not.
 
         Ends what is no longer heard; returns those of whom it ended.
         """
@@ -100,7 +101,7 @@ class HearingRows:
                 now = known.after_gap()
                 if self._end(known):
                     ended.append(known)
-            self._keep(now.after_beat(self._now, missed=missed))
+            self._keep(now.after_beat(self._now, missed=known.account in late))
         return ended
 
     def late_until(self, group: Group) -> int | None:

@@ -50,7 +50,7 @@ class Inbox:
         try:
             self._hand_in(Letter(notice))
         except StoreUnavailable:
-            self._missed.put_off()
+            self._missed.put_off(notice.account)
             raise
 
     def _hand_in(self, letter: Letter) -> None:

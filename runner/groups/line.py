@@ -20,6 +20,9 @@ _NOTICED_MS = 30_000
 
 One that has just started was away in any case, and so was one that answered 503: see ``after_beat``."""
 
+_QUIET_MS = 7_200_000
+"""Where nobody looks: for longer without any event the gateway itself may have been away."""
+
 _LOOKED_AT_MS = 900_000
 """A gateway that has not answered for longer is not looked at: else it is every two minutes, and this server is away
 for ten at most without a gap."""
@@ -97,12 +100,11 @@ class Line:
     def _lost_since(self, now: int) -> int:
         """When a connection went of which that was not said, at the earliest.
 
-        Where nobody looks, a quiet night would make hours of every reconnecting, which is a matter of seconds: there it
-        went now, and what was said meanwhile is waited for. A gateway that was away for long and says nothing of it
-        passes for one that was not, then.
+        Where nobody looks, a quiet hour would make a gap of every reconnecting, which is a matter of seconds: there it
+        went now, and what was said meanwhile is waited for.
         """
         is_looked_at = self.looked_at is not None and now - self.looked_at <= _LOOKED_AT_MS
-        return self.known_open_at if is_looked_at else now
+        return self.known_open_at if is_looked_at or now - self.known_open_at > _QUIET_MS else now
 
     def after_look(self, is_open: bool, now: int) -> Line:
         """The gateway was asked whether it is connected."""

@@ -39,6 +39,7 @@ from runner.groups.listing import (
 )
 from runner.groups.person import PersonRows
 from runner.groups.queue import QueueEntry, QueueRows
+from runner.groups.rights import Rights
 from runner.groups.settling import Settling
 from runner.groups.unmatched import UnmatchedRows
 from runner.ledger import REQUEUED
@@ -79,6 +80,7 @@ class Removal:
         self.listed: str | None = reviewed and (reviewed if config.dry_run else job.id)
         self._latecomers = Latecomers(job, self.group)
         self._absence = Absence(job, self.group)
+        self._rights = Rights()
         self._was_asked = False
         self._slow_down = Backoff(job.settings, chance=job.chance)
         self._put_off: RateLimited | None = None
@@ -128,7 +130,7 @@ class Removal:
     def remove(self, findings: Sequence[Finding], seconds_left: Callable[[], float]) -> dict[str, Answer]:
         """Asks the gateway, once more without those against whom something was said since; answers by ledger key.
 
-        Raises MoreToCome after an outage since they were judged, NotYetBelieved, and what the gateway raises.
+        Raises MoreToCome after an outage since they were judged, NotYetBelieved, NotAdmin, and what the gateway raises.
         """
         return self._absence.calling(lambda: self._remove(findings, seconds_left))
 
@@ -146,6 +148,7 @@ class Removal:
         going = {finding.key: finding.id for finding in findings if finding.key not in answers}
         if going:
             outcomes = self._call(list(going.values()), seconds_left)
+            self._rights.check(outcomes.values())
             answers |= {key: outcomes[known] for key, known in going.items() if known in outcomes}
             self._note_put_off(outcomes.values())
         return answers

@@ -6,13 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy import delete, select
 
 from runner.clock import Clock, iso
 from runner.errors import RunnerError
 from runner.gateway import GatewayError, GroupGateway
-from runner.groups.accounts import own_account
+from runner.groups.accounts import accounts_to_ask
 from runner.groups.hearing import HearingRows, Limits
 from runner.groups.missed import Missed, Misses
 from runner.groups.tallies import TallyRows
@@ -48,8 +49,7 @@ class Watchman:
         self._store = store.hasty(1.0)
         self._clock = clock
         self._limits = Limits.of(settings)
-        self._account = own_account(settings)
-        self._gateway: GroupGateway | None = None
+        self._gateways: dict[str, GroupGateway] = {}
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=work, name=f"watchman-{work.__name__.strip('_')}", daemon=True)
@@ -82,7 +82,7 @@ class Watchman:
     def beat(self) -> None:
         with self._missed.taken() as misses, self._store.write() as tx:
             hearing = HearingRows(tx, self._limits)
-            ended = hearing.beat(missed=misses.are_to_come)
+            ended = hearing.beat(late=misses.late)
             for gateway in sorted(misses.lost_of):
                 hearing.lost_of(gateway)
             if misses.too_large:
@@ -96,18 +96,22 @@ class Watchman:
             log.warning(words, line.account, iso(line.heard_at), group)
 
     def look(self) -> None:
-        """Asks the configured gateway. That it does not take our key says nothing of its own connection."""
-        if self._account is None:
-            return
-        if self._gateway is None:
-            self._gateway = open_gateway(self._settings, self._store, self._clock)
+        """Asks every gateway for which there is a key, whichever removes people."""
+        for account, gateway in accounts_to_ask(self._settings).items():
+            self._safely(partial(self._look_at, account, gateway))
+
+    def _look_at(self, account: str, gateway: str) -> None:
+        """That it does not take our key says nothing of its own connection."""
+        if account not in self._gateways:
+            settings = self._settings.model_copy(update={"gateway": gateway})
+            self._gateways[account] = open_gateway(settings, self._store, self._clock)
         try:
-            state = self._gateway.connection()
+            state = self._gateways[account].connection()
         except GatewayError as error:
-            log.warning("Whether %s is connected cannot be asked: %s", self._account, error)
+            log.warning("Whether %s is connected cannot be asked: %s", account, error)
             return
         with self._store.write() as tx:
-            HearingRows(tx, self._limits).look(self._account, state.is_open)
+            HearingRows(tx, self._limits).look(account, state.is_open)
 
     def forget(self) -> None:
         """Message ids that nobody sends again any more."""

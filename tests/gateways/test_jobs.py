@@ -167,6 +167,26 @@ def test_a_batch_of_people_whom_whatsapp_protects_is_not_taken_for_a_missing_rig
     assert bench.queue() == []
 
 
+def test_nobody_more_is_given_up_by_a_list_that_shows_us_as_an_admin_for_too_long(bench: Bench) -> None:
+    """It may be stale. The second batch in a row that is refused as a whole stays in the queue."""
+    behave(bench.home, codes=dict.fromkeys(lids(*range(1, 9)), "403"))
+    job_id = bench.start(batchSize=4)
+    assert bench.run(job_id) == "failed"
+    error = str(bench.job(job_id).error)
+    assert "none of 8 people" in error
+    assert "make the number an admin" in error
+    assert [one["id"] for one in bench.result(job_id)["refused"]] == lids(1, 2, 3, 4)
+    assert [one.lid for one in bench.queue()] == lids(5, 6, 7, 8)
+    assert len(fake_of(bench).calls("remove")) == 2
+
+
+def test_a_few_who_are_protected_may_follow_one_another(bench: Bench) -> None:
+    behave(bench.home, codes=dict.fromkeys(lids(1, 2, 3, 4), "403"))
+    job_id = bench.start(batchSize=2)
+    assert bench.run(job_id) == "completed"
+    assert fake_of(bench).effects() == lids(5, 6, 7, 8)
+
+
 def test_whose_want_it_is_waits_for_a_list_that_does_not_come_for_a_moment(bench: Bench) -> None:
     behave(bench.home, codes=dict.fromkeys(lids(1, 2, 3, 4), "403"), faults={"list": {"2": "http429"}})
     result = ended(bench, "completed")

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from runner.errors import StoreUnavailable
-from runner.gateway import GatewayError, GroupGone, Listing, NotConnected, Outcome
+from runner.gateway import GatewayError, GroupGone, Listing, NotConnected, Outcome, RateLimited
 from runner.groups.hearing import HearingRows, Limits
 from runner.stores.group_schema import observations
 from runner.webhook import Sign
@@ -156,6 +156,12 @@ def test_said_at_two_calls_it_is_believed_whatever_the_list_shows(slow: Bench, m
     assert slow.run(job_id) == "failed"
     assert str(GONE) in str(slow.job(job_id).error)
     assert (is_heard(slow), len(asked), len(slow.queue())) == (False, 2, 12)
+
+
+def test_said_again_at_a_call_after_hours_it_is_said_once(slow: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = calls(monkeypatch, GONE, RateLimited("slow down", after_seconds=1000), GONE)
+    assert slow.done(batchSize=12)["removedWhatsappIds"] == lids(range(1, 13))
+    assert (is_heard(slow), len(asked)) == (True, 4)
 
 
 @pytest.mark.parametrize("said", [GONE, without_us], ids=["gone", "without us"])

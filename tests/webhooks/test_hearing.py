@@ -96,6 +96,8 @@ GAPS = [
     (_lost_for, 14 * MINUTE),
     (_opened_unannounced_after, 14 * MINUTE),
     (_lost_unlooked_at_for, 11 * MINUTE),
+    (_lost_for_a_moment_unlooked_at_after, 3 * HOUR),
+    (_opened_unlooked_at_after, 3 * HOUR),
     (_silent_for, 13 * HOUR),
     (_server_away_for, 11 * MINUTE),
     (_gateway_unreachable_for, 11 * MINUTE),

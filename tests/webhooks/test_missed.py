@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,6 +85,63 @@ def test_what_was_answered_503_is_waited_for_from_the_next_beat_on(days: Days) -
     days.kept.now += 2000
     beating.beat()  # told once
     assert late_until(days.kept) == told
+
+
+def test_only_whose_events_were_answered_503_is_waited_for(days: Days) -> None:
+    days.message()
+    missed = Missed()
+    beating = watchman(days.kept, missed)
+    missed.put_off("waha/default")
+    beating.beat()
+    assert late_until(days.kept) is None
+    missed.put_off(samples.ACCOUNT)
+    beating.beat()
+    assert late_until(days.kept) is not None
+
+
+def test_where_nobody_knows_whose_they_were_every_account_is(days: Days) -> None:
+    days.message()
+    missed = Missed()
+    missed.put_off()
+    watchman(days.kept, missed).beat()
+    assert late_until(days.kept) is not None
+
+
+def test_what_was_too_large_outlives_a_server_that_is_killed_before_its_next_beat(days: Days, tmp_path: Path) -> None:
+    days.message()
+    path = tmp_path / "missed.journal"
+    Missed(path).too_large("evolution")
+    starting = watchman(days.kept, Missed(path))
+    with locked(days.kept):
+        starting.begin()
+    assert path.exists()
+    starting.beat()
+    assert not path.exists()
+    assert days.kept.watch() is None
+    assert days.kept.tallies()["too-large", "failed"] == 1
+
+
+def test_what_comes_while_it_is_noted_stays_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "missed.journal"
+    missed = Missed(path)
+    missed.too_large("evolution")
+    with missed.taken():
+        missed.too_large("evolution")
+    assert path.exists()
+    with missed.taken() as more:
+        assert more.too_large == 1
+    assert not path.exists()
+
+
+def test_what_may_be_anybodys_hurries_nobody(tmp_path: Path) -> None:
+    """Else whoever can reach the server would have it write as often as it can."""
+    path = tmp_path / "missed.journal"
+    missed = Missed(path)
+    missed.too_large(None)
+    assert not missed.is_urgent
+    assert not path.exists()
+    missed.too_large("evolution")
+    assert missed.is_urgent
 
 
 def test_what_was_too_large_ends_what_its_gateway_observed_and_is_counted(days: Days) -> None:

@@ -13,6 +13,7 @@ from runner.groups.missed import Missed
 from runner.groups.tallies import TallyRows
 from runner.groups.watchman import Watchman
 from runner.settings import Settings
+from tests.gateways.fake import FakeServer, control
 from tests.waiting import wait_for
 from tests.webhooks.days import Days
 from tests.webhooks.samples import ACCOUNT, INSTANCE
@@ -78,3 +79,21 @@ def test_the_first_beat_is_tried_until_it_is_written(
     line = days.kept.line(ACCOUNT)
     assert line is not None
     assert line.back_at == days.kept.now
+
+
+def test_a_gateway_is_asked_also_where_another_removes_people(days: Days, tmp_path: Path) -> None:
+    days.message()
+    control(tmp_path)
+    with FakeServer(tmp_path) as fake:
+        settings = Settings(
+            home=tmp_path,
+            gateway="roster",
+            evolution_api_url=fake.url,
+            evolution_api_key=SecretStr("key-of-evolution"),
+            evolution_instance_name=INSTANCE,
+        )
+        days.kept.now += 5000
+        Watchman(settings, days.kept.store, days.kept.store.clock).look()
+    line = days.kept.line(ACCOUNT)
+    assert line is not None
+    assert line.looked_at == days.kept.now
