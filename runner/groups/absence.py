@@ -17,7 +17,7 @@ from runner.groups.group import Group
 from runner.groups.hearing import HearingRows, Limits
 from runner.groups.listing import WithoutUs
 from runner.groups.pacing import TooSoon
-from runner.groups.settling import SECOND_LIST_SECONDS
+from runner.groups.settling import ABSENCE_SECONDS
 
 Said = TypeVar("Said")
 
@@ -43,7 +43,7 @@ class Absence:
         """For a list. Who says that we are not in the group is asked again, after a visible wait that a stop ends."""
         while True:
             if self._said is not None:
-                self._job.wait_visibly(SECOND_LIST_SECONDS * self._job.settings.retry_seconds, str(self._said))
+                self._job.wait_visibly(ABSENCE_SECONDS * self._job.settings.retry_seconds, str(self._said))
             try:
                 answer = ask()
             except (GroupGone, WithoutUs) as error:

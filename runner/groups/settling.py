@@ -20,6 +20,9 @@ from runner.stores.batches import LedgerItem
 
 SECOND_LIST_SECONDS = 5.0
 
+ABSENCE_SECONDS = 30.0
+"""Between two answers that we are not in the group: longer than a gateway takes to begin anew."""
+
 
 @dataclass(frozen=True)
 class LeftOpen:
@@ -72,7 +75,7 @@ class Settling:
                 if is_gone:
                     return None
                 is_gone = True
-                self._wait(backoff, error, at_least=self._between_lists)
+                self._wait(backoff, error, at_least=ABSENCE_SECONDS * self._job.settings.retry_seconds)
             except (GatewayError, SuspiciousListing) as error:
                 is_gone = False
                 self._wait(backoff, error)
@@ -86,12 +89,8 @@ class Settling:
             is_there = None if listed is None else one.may_be_in(listed)
             yield books.settle(tx, one.item, person, is_there, entries.get(person))
 
-    @property
-    def _between_lists(self) -> float:
-        return SECOND_LIST_SECONDS * self._job.settings.retry_seconds
-
     def _pause(self) -> None:
-        self._job.sleep(self._between_lists)
+        self._job.sleep(SECOND_LIST_SECONDS * self._job.settings.retry_seconds)
 
     def _wait(self, backoff: Backoff, error: GatewayError | RunnerError, *, at_least: float = 0.0) -> None:
         count = len(self._left_open)

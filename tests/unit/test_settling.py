@@ -234,7 +234,7 @@ def test_gone_twice_is_believed_after_a_wait_that_a_stop_ends(slow: Bench, monke
     slow.on_wait = lambda: None
     began, asked = slow.time.passed, lists.asked
     assert slow.run_again(job_id, "settle") == "settled"
-    assert (slow.time.passed - began, lists.asked - asked) == (5, 2)
+    assert (slow.time.passed - began, lists.asked - asked) == (30, 2)
     assert slow.open_ids(job_id) == []
 
 
