@@ -78,9 +78,7 @@ def fresh_listing(gateway: GroupGateway, store: Store, group: Group, ids: Iterab
     wanted = sorted({known for known in ids if known})
     if isinstance(gateway, ListsPeople):
         return Listed(_index(gateway.list_people(group.wa_id, wanted)))
-    listing = gateway.list_group(group.wa_id)
-    check_listing(listing, store, group)
-    return listed_of(listing)
+    return check_listing(gateway.list_group(group.wa_id), store, group)
 
 
 def settling_listing(
@@ -96,7 +94,8 @@ def settling_listing(
         return Listed(_index(gateway.list_people(group.wa_id, wanted)))
     listing = gateway.list_group(group.wa_id)
     _check_whole(listing)
-    known = _known_members(listing, store, group, wanted)
+    listed = listed_of(listing)
+    known = _known_members(listing, listed, store, group, wanted)
     if known.missing > max(_FEW_MISSING, known.members // 10):
         raise SuspiciousListing(f"{known.missing} of our {known.members} members are not on it")
     if listing.lacks_us or known.lacks_us:
@@ -105,7 +104,7 @@ def settling_listing(
         wait()
         if _shown(gateway.list_group(group.wa_id)) != _shown(listing):
             raise SuspiciousListing("a second list, right after it, shows other people")
-    return listed_of(listing)
+    return listed
 
 
 def listed_of(listing: Listing) -> Listed:
@@ -115,18 +114,20 @@ def listed_of(listing: Listing) -> Listed:
     return Listed(_index(people_now), all_lids, all_pns, listing.is_announcement)
 
 
-def check_listing(listing: Listing, store: Store, group: Group) -> None:
+def check_listing(listing: Listing, store: Store, group: Group) -> Listed:
     """Raises SuspiciousListing for a list that is empty, disagrees with itself, or lacks too many of our members;
     WithoutUs for one with nothing against it but that, since a list that is cut short may lack anybody.
     """
     _check_whole(listing)
-    size, known = len(listing.participants), _known_members(listing, store, group)
+    size, listed = len(listing.participants), listed_of(listing)
+    known = _known_members(listing, listed, store, group)
     if known.members and not known.listed:
         raise SuspiciousListing(f"none of our {known.members} members is on it")
     if size * 2 < known.members:
         raise SuspiciousListing(f"it has {size} people where we know of {known.members}")
     if listing.lacks_us or known.lacks_us:
         raise WithoutUs
+    return listed
 
 
 def _check_whole(listing: Listing) -> None:
@@ -150,9 +151,8 @@ class _Known:
     lacks_us: bool
 
 
-def _known_members(listing: Listing, store: Store, group: Group, asked: Iterable[str] = ()) -> _Known:
-    now, sought = listed_of(listing), set(asked)
-    shown = now.by_id.keys()
+def _known_members(listing: Listing, now: Listed, store: Store, group: Group, asked: Iterable[str] = ()) -> _Known:
+    sought, shown = set(asked), now.by_id.keys()
     joined = memberships.join(people, people.c.id == memberships.c.person_id)
     present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
     query = select(people.c.lid, people.c.pn, memberships.c.is_me).select_from(joined).where(*present)
@@ -172,5 +172,5 @@ def _shown(listing: Listing) -> set[str]:
 
 
 def _index(participants: Iterable[Participant]) -> dict[str, Participant]:
-    ids = ((one, known) for one in participants for known in (one.id, one.lid, one.pn) if known)
+    ids = ((one, known) for one in participants for known in {one.id, one.lid, one.pn} if known)
     return {person_id(known) or known: one for one, known in ids}

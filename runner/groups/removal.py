@@ -35,7 +35,6 @@ from runner.groups.listing import (
     WithoutUs,
     check_listing,
     fresh_listing,
-    listed_of,
 )
 from runner.groups.person import PersonRows
 from runner.groups.queue import QueueEntry, QueueRows
@@ -97,22 +96,20 @@ class Removal:
         if isinstance(self.gateway, ListsPeople) or self._job.clock.now_ms() - taken < FRESH_MS:
             return
         asked_at = self._job.clock.now_ms()
-        listing, warnings = self._patiently(self._whole_list)
+        listing, listed, warnings = self._patiently(self._whole_list)
         if warnings:
             self._job.result["warnings"] = warnings
         if listing.is_announcement and by_silence and self._silence_is_doubtful:
             raise OnlyAdminsWrite
-        listed = listed_of(listing)
         if not self._config.dry_run:
             take_over(self._job, self.group, listing, listed, asked_at)
         self._recent = listed
 
-    def _whole_list(self) -> tuple[Listing, list[str]]:
+    def _whole_list(self) -> tuple[Listing, Listed, list[str]]:
         """With what is to be said of it. It is not asked for again because the store does not answer."""
         listing = self._ask_for_list(lambda: self.gateway.list_group(self.group.wa_id))
         warnings = warnings_of(listing)
-        self._job.patiently(lambda: check_listing(listing, self._store, self.group))
-        return listing, warnings
+        return listing, self._job.patiently(lambda: check_listing(listing, self._store, self.group)), warnings
 
     def judge(self, entries: Sequence[QueueEntry]) -> list[Finding]:
         """Looks at them again: the listing first, since it may take long, the store last. Waits for what was said in an
