@@ -26,6 +26,9 @@ from runner.stores.versions import Versions
 LOCK_SECONDS = 5.0
 """How long a transaction waits for another's lock before it gives up."""
 
+_WRITING = "BEGIN IMMEDIATE"
+_WRITE_LOCK = 0x72756E6E6572  # any number that nobody else asks PostgreSQL for
+
 
 class SqlStore:
     """A ``Store`` on one database URL.
@@ -39,8 +42,9 @@ class SqlStore:
         self.clock = clock or Clock()
         self._pooled = pooled
         self._patience = LOCK_SECONDS
-        # SQLite's own waiting is unfair: with many writers the unluckiest starves. One queue per process is fair.
-        self._writers = Turns() if pooled and url.startswith("sqlite") else None
+        # SQLite's own waiting is unfair: with many writers the unluckiest starves. One queue per process is fair; and
+        # who waits in it holds no connection, of which PostgreSQL's pool has few.
+        self._writers = Turns() if pooled else None
 
         path = sqlite_path(url)
         self._versions = Versions(path) if pooled and path is not None else None
@@ -64,7 +68,7 @@ class SqlStore:
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        with self._turn(), self._transaction("BEGIN IMMEDIATE") as tx:
+        with self._turn(), self._transaction(_WRITING) as tx:
             yield tx
 
     @contextmanager
@@ -85,6 +89,8 @@ class SqlStore:
         try:
             options = {"begin": begin, "patience": self._patience}
             with self.engine.connect().execution_options(**options) as connection, connection.begin():
+                if begin == _WRITING and connection.dialect.name == "postgresql":
+                    _lock_postgresql(connection, self._patience)
                 yield Transaction(connection, self.clock)
         except (OperationalError, PoolTimeout) as error:
             if _is_mistake(error):
@@ -121,6 +127,16 @@ def _plain(error: Exception) -> str:
     """The database's own words, without the statement and its parameters (they may hold people's data)."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     return str(cause).splitlines()[0][:200]
+
+
+def _lock_postgresql(connection: Connection, seconds: float) -> None:
+    """One writer at a time, as SQLite has it: let go when the transaction ends.
+
+    With locks for rows alone two that insert the same person at once would fail, and what is read to be written back
+    could be overwritten. Waiting for any other lock ends as soon, too.
+    """
+    lock = f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))}; SELECT pg_advisory_xact_lock({_WRITE_LOCK})"
+    connection.exec_driver_sql(lock)
 
 
 def _engine(url: str, pooled: bool) -> Engine:
