@@ -26,7 +26,7 @@ from runner.stores.versions import Versions
 LOCK_SECONDS = 5.0
 """How long a transaction waits for another's lock before it gives up."""
 
-_WRITING = "BEGIN IMMEDIATE"
+_READING, _WRITING = "BEGIN", "BEGIN IMMEDIATE"
 _WRITE_LOCK = 0x72756E6E6572  # any number that nobody else asks PostgreSQL for
 
 
@@ -63,7 +63,7 @@ class SqlStore:
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        with self._transaction("BEGIN") as tx:
+        with self._transaction(_READING) as tx:
             yield tx
 
     @contextmanager
@@ -87,7 +87,9 @@ class SqlStore:
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Transaction]:
         try:
-            options = {"begin": begin, "patience": self._patience}
+            options: dict[str, Any] = {"begin": begin, "patience": self._patience}
+            if begin == _READING and self.engine.dialect.name == "postgresql":
+                options["isolation_level"] = "REPEATABLE READ"  # all of it as of one moment, as SQLite reads
             with self.engine.connect().execution_options(**options) as connection, connection.begin():
                 if begin == _WRITING and connection.dialect.name == "postgresql":
                     _lock_postgresql(connection, self._patience)

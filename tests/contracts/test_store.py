@@ -141,6 +141,17 @@ def test_who_must_not_wait_gives_up_while_another_writes(store: SqlStore) -> Non
         JobRows(tx).add(NewJob("a", "count", {}, {}, None, "tester"))
 
 
+def test_what_one_read_sees_is_of_one_moment(store: SqlStore) -> None:
+    """So what several statements say of somebody fits together."""
+    add(store, "a")
+    with store.read() as tx:
+        before = JobRows(tx).get("a").status
+        elsewhere = SqlStore(store.url, store.clock, pooled=False)
+        assert cancel(elsewhere, "a")
+        assert JobRows(tx).get("a").status == before
+    assert get(store, "a").status != before
+
+
 def test_an_address_where_nobody_answers(tmp_path: Path) -> None:
     away = SqlStore(f"sqlite:///{tmp_path / 'nowhere' / 'runner.db'}")
     with pytest.raises(StoreUnavailable, match="The database does not answer"), away.read() as tx:
