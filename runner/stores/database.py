@@ -26,6 +26,10 @@ from runner.stores.versions import Versions
 LOCK_SECONDS = 5.0
 """How long a transaction waits for another's lock before it gives up."""
 
+HELD_SECONDS = 60.0
+"""So long a writer may do nothing in PostgreSQL before it ends the transaction: one that is frozen, or whose machine is
+gone, would keep all others from writing."""
+
 _READING, _WRITING = "BEGIN", "BEGIN IMMEDIATE"
 _WRITE_LOCK = 0x72756E6E6572  # any number that nobody else asks PostgreSQL for
 
@@ -94,7 +98,7 @@ class SqlStore:
                 if begin == _WRITING and connection.dialect.name == "postgresql":
                     _lock_postgresql(connection, self._patience)
                 yield Transaction(connection, self.clock)
-        except (OperationalError, PoolTimeout) as error:
+        except (DBAPIError, PoolTimeout) as error:
             if _is_mistake(error):
                 raise
             raise StoreUnavailable(_plain(error)) from error
@@ -119,7 +123,12 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def _is_mistake(error: Exception) -> bool:
-    """A statement that SQLite cannot read, say a workflow's own: to ask again would be in vain, for ever."""
+    """A statement that SQLite cannot read, say a workflow's own: to ask again would be in vain, for ever.
+
+    A connection that PostgreSQL ended is none, whatever it says of the reason.
+    """
+    if isinstance(error, DBAPIError) and not isinstance(error, OperationalError):
+        return not error.connection_invalidated
     cause = error.orig if isinstance(error, DBAPIError) else None
     code = getattr(cause, "sqlite_errorcode", None)
     return code == sqlite3.SQLITE_ERROR and not str(cause).startswith("no such table")
@@ -137,8 +146,9 @@ def _lock_postgresql(connection: Connection, seconds: float) -> None:
     With locks for rows alone two that insert the same person at once would fail, and what is read to be written back
     could be overwritten. Waiting for any other lock ends as soon, too.
     """
-    lock = f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))}; SELECT pg_advisory_xact_lock({_WRITE_LOCK})"
-    connection.exec_driver_sql(lock)
+    limits = f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))}"
+    held = f"SET LOCAL idle_in_transaction_session_timeout = {int(HELD_SECONDS * 1000)}"
+    connection.exec_driver_sql(f"{limits}; {held}; SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
 
 
 def _engine(url: str, pooled: bool) -> Engine:

@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from runner.errors import StoreUnavailable
+from runner.groups.group import GroupRows
 from runner.groups.hearing import HearingRows
 from runner.groups.inbox import Inbox
 from runner.groups.member import MemberEntry, MemberRows
 from runner.groups.queue import QueueRows
 from runner.stores.database import SqlStore
 from runner.stores.group_schema import memberships, observations, webhook_messages
+from runner.stores.migrate import migrate
 from runner.webhook import Sign
 from tests.gateways.slow import configure, removed_ids
 from tests.unit.groupstore import WA_ID
@@ -181,3 +184,23 @@ def test_a_removal_settles_a_call_that_nobody_answered(slow: Bench) -> None:
 def test_a_sync_tells_how_many_it_queued(slow: Bench) -> None:
     with slow.store.write() as tx:
         assert QueueRows(tx).sync(slow.group, 30 * DAY, tx.now, DAY) == 12
+
+
+def test_a_writer_that_is_frozen_holds_nobody_up_for_ever(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told that nothing of it was written."""
+    migrate(postgres_url)
+    frozen, other = SqlStore(postgres_url, pooled=False), SqlStore(postgres_url, pooled=False)
+
+    def write_late() -> None:
+        with frozen.write() as tx:
+            GroupRows(tx).create("1@g.us")
+            with other.write() as another:
+                GroupRows(another).create("2@g.us")
+            GroupRows(tx).create("3@g.us")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("runner.stores.database.HELD_SECONDS", 0.2)
+        with pytest.raises(StoreUnavailable):
+            write_late()
+    with other.read() as tx:
+        assert [group.wa_id for group in GroupRows(tx).list()] == ["2@g.us"]
