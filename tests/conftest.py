@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.postgres import empty_database, postgres_server
 from tests.processes.oracle import MARK, TOKEN
 
 os.environ[MARK] = TOKEN  # before the first fork server starts: all that comes of it can be told by it
@@ -21,3 +22,17 @@ def _a_job_process_does_not_run_pytest_again() -> Iterator[None]:
         if getattr(main, "__spec__", None) is None:
             patch.delattr(main, "__file__", raising=False)
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server of this test run."""
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> Iterator[str]:
+    """An empty database there."""
+    with empty_database(postgres) as url:
+        yield url

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 
 from runner.clock import iso
 from runner.context import JobContext
@@ -50,11 +50,14 @@ def take_over(job: JobContext, group: Group, listing: Listing, listed: Listed, a
     seen, new = job.patiently(lambda: _known_and_new(job.store, group, listing, listed))
     for some in _by(_AT_ONCE, new):
         entries = [entry for one in some if (entry := entry_of(one)) is not None]
+        put: set[int] = set()
 
-        def book(tx: Transaction, entries: Sequence[MemberEntry] = entries) -> None:
-            seen.update(MemberRows(tx).put_all(group, entries, asked_at, live=True))
+        def book(tx: Transaction, entries: Sequence[MemberEntry] = entries, put: set[int] = put) -> None:
+            put.clear()  # of a try that did not come to disk nobody's number holds
+            put.update(MemberRows(tx).put_all(group, entries, asked_at, live=True))
 
         job.commit(book)
+        seen |= put
 
     def close(tx: Transaction) -> None:
         gone = _leave_unlisted(tx, group, seen, listed, asked_at)
@@ -101,12 +104,20 @@ def _known_and_new(
 
 
 def _leave_unlisted(tx: Transaction, group: Group, seen: set[int], listed: Listed, asked_at: int) -> int:
-    """Marks as left who was here before the list was asked for and would be on it; returns how many."""
+    """Marks as left who was here before the list was asked for and would be on it; returns how many.
+
+    Nobody whom the list shows by any id. And nobody at all where somebody seen on it is another person by now, whose
+    ids it need not show: the next list tells who has left.
+    """
     came = (memberships.c.first_seen_at <= asked_at, func.coalesce(memberships.c.joined_at, 0) <= asked_at)
-    present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None), *came)
+    was_here = and_(memberships.c.left_at.is_(None), *came).label("was_here")
     joined = memberships.join(people, people.c.id == memberships.c.person_id)
-    here = tx.connection.execute(select(people.c.id, people.c.lid, people.c.pn).select_from(joined).where(*present))
-    gone = [person for person, lid, pn in here if person not in seen and listed.would_show(lid, pn)]
+    query = select(people.c.id, people.c.lid, people.c.pn, was_here).select_from(joined)
+    known = tx.connection.execute(query.where(memberships.c.group_id == group.id)).all()
+    if not seen <= {row.id for row in known}:
+        return 0
+    missing = (row for row in known if row.was_here and row.id not in seen and not listed.find(row.lid, row.pn))
+    gone = [row.id for row in missing if listed.would_show(row.lid, row.pn)]
     for some in _by(_GONE_AT_ONCE, gone):
         MemberRows(tx).leave(group, some, asked_at)
     return len(gone)

@@ -183,7 +183,9 @@ class QueueRows:
         chosen = chosen.where(memberships.c.group_id == group.id, condition, ~_queued())
         names = ["group_id", "person_id", "created_at", "window_ms", "reason", "tries"]
         order = (LAST_SIGN, memberships.c.person_id)
-        return self._run(insert(removal_queue).from_select(names, chosen.order_by(*order))).rowcount
+        queued = insert(removal_queue).from_select(names, chosen.order_by(*order))
+        counted = queued.execution_options(preserve_rowcount=True)  # of an INSERT it is else not told on PostgreSQL
+        return self._run(counted).rowcount
 
     def _entries(self, query: Select[Any], limit: int | None) -> Sequence[QueueEntry]:
         return [QueueEntry(*row) for row in self._run(query.order_by(removal_queue.c.id).limit(limit))]

@@ -26,6 +26,13 @@ from runner.stores.versions import Versions
 LOCK_SECONDS = 5.0
 """How long a transaction waits for another's lock before it gives up."""
 
+HELD_SECONDS = 60.0
+"""So long a writer may do nothing in PostgreSQL before it ends the transaction: one that is frozen, or whose machine is
+gone, would keep all others from writing."""
+
+_READING, _WRITING = "BEGIN", "BEGIN IMMEDIATE"
+_WRITE_LOCK = 0x72756E6E6572  # any number that nobody else asks PostgreSQL for
+
 
 class SqlStore:
     """A ``Store`` on one database URL.
@@ -39,8 +46,9 @@ class SqlStore:
         self.clock = clock or Clock()
         self._pooled = pooled
         self._patience = LOCK_SECONDS
-        # SQLite's own waiting is unfair: with many writers the unluckiest starves. One queue per process is fair.
-        self._writers = Turns() if pooled and url.startswith("sqlite") else None
+        # SQLite's own waiting is unfair: with many writers the unluckiest starves. One queue per process is fair; and
+        # who waits in it holds no connection, of which PostgreSQL's pool has few.
+        self._writers = Turns() if pooled else None
 
         path = sqlite_path(url)
         self._versions = Versions(path) if pooled and path is not None else None
@@ -59,12 +67,12 @@ class SqlStore:
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        with self._transaction("BEGIN") as tx:
+        with self._transaction(_READING) as tx:
             yield tx
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        with self._turn(), self._transaction("BEGIN IMMEDIATE") as tx:
+        with self._turn(), self._transaction(_WRITING) as tx:
             yield tx
 
     @contextmanager
@@ -83,10 +91,14 @@ class SqlStore:
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Transaction]:
         try:
-            options = {"begin": begin, "patience": self._patience}
+            options: dict[str, Any] = {"begin": begin, "patience": self._patience}
+            if begin == _READING and self.engine.dialect.name == "postgresql":
+                options["isolation_level"] = "REPEATABLE READ"  # all of it as of one moment, as SQLite reads
             with self.engine.connect().execution_options(**options) as connection, connection.begin():
+                if begin == _WRITING and connection.dialect.name == "postgresql":
+                    _lock_postgresql(connection, self._patience)
                 yield Transaction(connection, self.clock)
-        except (OperationalError, PoolTimeout) as error:
+        except (DBAPIError, PoolTimeout) as error:
             if _is_mistake(error):
                 raise
             raise StoreUnavailable(_plain(error)) from error
@@ -111,7 +123,12 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def _is_mistake(error: Exception) -> bool:
-    """A statement that SQLite cannot read, say a workflow's own: to ask again would be in vain, for ever."""
+    """A statement that SQLite cannot read, say a workflow's own: to ask again would be in vain, for ever.
+
+    A connection that PostgreSQL ended is none, whatever it says of the reason.
+    """
+    if isinstance(error, DBAPIError) and not isinstance(error, OperationalError):
+        return not error.connection_invalidated
     cause = error.orig if isinstance(error, DBAPIError) else None
     code = getattr(cause, "sqlite_errorcode", None)
     return code == sqlite3.SQLITE_ERROR and not str(cause).startswith("no such table")
@@ -121,6 +138,17 @@ def _plain(error: Exception) -> str:
     """The database's own words, without the statement and its parameters (they may hold people's data)."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     return str(cause).splitlines()[0][:200]
+
+
+def _lock_postgresql(connection: Connection, seconds: float) -> None:
+    """One writer at a time, as SQLite has it: let go when the transaction ends.
+
+    With locks for rows alone two that insert the same person at once would fail, and what is read to be written back
+    could be overwritten. Waiting for any other lock ends as soon, too.
+    """
+    limits = f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))}"
+    held = f"SET LOCAL idle_in_transaction_session_timeout = {int(HELD_SECONDS * 1000)}"
+    connection.exec_driver_sql(f"{limits}; {held}; SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
 
 
 def _engine(url: str, pooled: bool) -> Engine:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-_LOCK = 0x72756E6E6572  # any number that nobody else asks PostgreSQL for
 _PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.05
 
@@ -63,8 +62,6 @@ def _insist(store: SqlStore) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     revision, newest = current_revision(connection), newest_revision()
     if revision == newest:
         return

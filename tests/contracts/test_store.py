@@ -1,12 +1,11 @@
 """What every database must keep: claims, epochs, locks, one end, one open intent a person, lists that do not shift.
 
-SQLite always; PostgreSQL where RUNNER_TEST_POSTGRES_URL names an empty database of its own.
+On SQLite and on PostgreSQL, see ``tests/postgres.py``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from runner.clock import Clock, Deadline
 from runner.errors import JobNotFound, LeaseOver, RunSuperseded, StopRequested, StoreUnavailable
@@ -29,9 +27,7 @@ from runner.stores.jobs import JobFilter, JobRows, NewJob
 from runner.stores.keys import KeyRows
 from runner.stores.migrate import migrate
 from runner.stores.runs import LEASE_MS, RunRows
-from runner.stores.schema import metadata
 
-POSTGRES = os.environ.get("RUNNER_TEST_POSTGRES_URL", "")
 ME = ProcessIdentity(4242, 17, "this boot")
 
 
@@ -50,14 +46,12 @@ def times() -> Times:
     return Times()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"] if POSTGRES else ["sqlite"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, times: Times) -> Iterator[SqlStore]:
-    url = POSTGRES if request.param == "postgresql" else f"sqlite:///{tmp_path / 'runner.db'}"
+    on_sqlite = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'runner.db'}" if on_sqlite else request.getfixturevalue("postgres_url")
     migrate(url)
     found = SqlStore(url, times.clock())
-    if request.param == "postgresql":
-        with found.write() as tx:
-            tx.connection.execute(text("TRUNCATE " + ", ".join(table.name for table in metadata.sorted_tables)))
     yield found
     found.close()
 
@@ -135,8 +129,27 @@ def test_a_second_writer_waits_for_the_first(store: SqlStore) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    if store.url.startswith("sqlite"):
-        assert (len(counted), get(store, "a").progress.processed) == (100, 100)
+    assert (len(counted), get(store, "a").progress.processed) == (100, 100)
+
+
+def test_who_must_not_wait_gives_up_while_another_writes(store: SqlStore) -> None:
+    """Also where another process does, which shares no queue with this one."""
+    elsewhere = SqlStore(store.url, pooled=False).hasty(0.05)
+    with store.write(), pytest.raises(StoreUnavailable), elsewhere.write():
+        pass
+    with elsewhere.write() as tx:
+        JobRows(tx).add(NewJob("a", "count", {}, {}, None, "tester"))
+
+
+def test_what_one_read_sees_is_of_one_moment(store: SqlStore) -> None:
+    """So what several statements say of somebody fits together."""
+    add(store, "a")
+    with store.read() as tx:
+        before = JobRows(tx).get("a").status
+        elsewhere = SqlStore(store.url, store.clock, pooled=False)
+        assert cancel(elsewhere, "a")
+        assert JobRows(tx).get("a").status == before
+    assert get(store, "a").status != before
 
 
 def test_an_address_where_nobody_answers(tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ WA_ID = "120363403645737238@g.us"
 class GroupStore:
     """``now`` may be set; every transaction is a writing one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str | None = None) -> None:
         self.now = NOW
-        url = f"sqlite:///{folder / 'groups.db'}"
+        url = url or f"sqlite:///{folder / 'groups.db'}"
         migrate(url)
         self.store = SqlStore(url, Clock(lambda: self.now), pooled=False)
         with self.store.write() as tx:

@@ -6,14 +6,16 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
 
 from runner.gateway import Listing, Participant
-from runner.groups.intake import entry_of, take_over
+from runner.groups.intake import _known_and_new, entry_of, take_over
 from runner.groups.listing import listed_of
 from runner.groups.member import Member, MemberEntry, MemberRows
+from runner.groups.person import PersonRows
 from runner.groups.queue import QueueRows
 from runner.groups.whitelist import WhitelistRows
 from runner.stores.group_schema import roster_removals
@@ -138,6 +140,63 @@ def test_whoever_left_after_the_list_was_asked_for_stays_gone(slow: Bench) -> No
     listing = Listing(None, 1, (Participant(lid(1), lid(1), None, "member"),))
     take_over(slow.context(slow.start()), slow.group, listing, listed_of(listing), NOW)
     assert member(slow, lid(1)).left_at == NOW + 5
+
+
+def told_before_the_end(monkeypatch: pytest.MonkeyPatch, tell: Callable[[], None]) -> None:
+    """``tell`` happens after the list was compared with what we know, and before anybody is marked as left."""
+
+    def known_and_new(*arguments: Any) -> Any:
+        found = _known_and_new(*arguments)
+        tell()
+        return found
+
+    monkeypatch.setattr("runner.groups.intake._known_and_new", known_and_new)
+
+
+def test_whoever_is_found_to_be_one_with_another_meanwhile_has_not_left(
+    slow: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list shows a number; an event tells the lid that we know as another person."""
+    slow.members(MemberEntry(pn=pn(1)))
+
+    def tell() -> None:
+        with slow.store.write() as tx:
+            PersonRows(tx).resolve(lid(1), pn(1))
+
+    told_before_the_end(monkeypatch, tell)
+    listing = Listing(None, 1, (Participant(pn(1), None, pn(1), "member"),))
+    take_over(slow.context(slow.start()), slow.group, listing, listed_of(listing), NOW)
+    assert member(slow, pn(1)).shown_id == lid(1)
+    assert member(slow, lid(1)).left_at is None
+
+
+def test_whoever_has_another_number_meanwhile_has_not_left(slow: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list shows the old one, and nothing of the new one."""
+    slow.members(MemberEntry(lid="500@lid"))
+
+    def tell() -> None:
+        with slow.store.write() as tx:
+            PersonRows(tx).merge(member(slow, "500@lid").person_id, slow.person(1))
+
+    told_before_the_end(monkeypatch, tell)
+    listing = Listing(None, 1, (Participant(lid(1), lid(1), None, "member"),))
+    take_over(slow.context(slow.start()), slow.group, listing, listed_of(listing), NOW)
+    assert member(slow, "500@lid").left_at is None
+
+
+def test_whoever_gets_the_number_of_another_meanwhile_has_not_left(
+    slow: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow.members(MemberEntry(lid="500@lid", pn=pn(500)))
+
+    def tell() -> None:
+        with slow.store.write() as tx:
+            PersonRows(tx).resolve(lid(1), pn(500))
+
+    told_before_the_end(monkeypatch, tell)
+    listing = Listing(None, 1, (Participant(pn(500), None, pn(500), "member"),))
+    take_over(slow.context(slow.start()), slow.group, listing, listed_of(listing), NOW)
+    assert member(slow, lid(1)).left_at is None
 
 
 SUSPICIOUS: list[tuple[str, Callable[[Listing], Listing], str]] = [

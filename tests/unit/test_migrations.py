@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -146,14 +145,3 @@ def test_a_newer_database_is_refused(url: str) -> None:
         tx.connection.execute(text("UPDATE alembic_version SET version_num = '9999_later'"))
     with pytest.raises(DatabaseTooNew, match=r"made by a newer version .it stands at 9999_later"):
         migrate(url)
-
-
-def test_several_starts_at_once(url: str) -> None:
-    context = multiprocessing.get_context("spawn")
-    starts = [context.Process(target=migrate, args=(url,)) for _ in range(4)]
-    for start in starts:
-        start.start()
-    for start in starts:
-        start.join(60)
-    assert [start.exitcode for start in starts] == [0, 0, 0, 0]
-    assert revision(url) == newest_revision()
