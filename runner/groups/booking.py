@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from runner.gateway import OutcomeKind
+from runner.gateway import Outcome, OutcomeKind
 from runner.groups.group import Group
 from runner.groups.history import FAILURE, SUCCESS, HistoryRows, NewHistory
-from runner.groups.judgement import ALREADY_GONE, SKIPPED, Finding
+from runner.groups.judgement import ALREADY_GONE, GONE, SKIPPED, Finding
 from runner.groups.member import MemberRows
 from runner.groups.person import PersonRows
 from runner.groups.queue import QueueEntry, QueueRows
@@ -38,6 +38,10 @@ _UNQUEUED = "still in the group, and taken out of the queue meanwhile"
 _NOBODY_CAN_TELL = "no answer came, and we are no longer in the group: nobody can tell"
 _FOUND_GONE = "no answer came, and the group no longer lists them"
 _FOUND_GONE_LATER = "a call for them had no answer, and they are not in the group any more"
+_MAYBE_BY_US = "not in the group any more; a call for them had no answer, long before, and may have done it"
+
+_LISTS_LAG_MS = 3_600_000
+"""Whoever is gone so soon after a call without an answer was removed by it, though a list after it had them still."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Books:
         if self.dry_run:
             self._list_people(tx, booked)
         else:
-            booked = self._put_back(tx, [_as_done_before(one) for one in booked])
+            booked = self._put_back(tx, [_as_done_before(one, tx.now) for one in booked])
             self._write(tx, booked)
         return [one.ledger_item() for one in booked]
 
@@ -103,7 +107,7 @@ class Books:
 
         def as_put_back(one: Booked) -> Booked:
             entry = one.finding.entry
-            if one.outcome != REQUEUED or queue.put_back(entry, tries=entry.tries):
+            if one.outcome != REQUEUED or queue.put_back(entry):
                 return one
             return replace(one, outcome=SKIPPED, reason=_UNQUEUED)
 
@@ -141,18 +145,22 @@ class Books:
         HistoryRows(tx).add(self.group, entries)
 
 
-def refusal_in_words(code: str | None) -> str:
+def in_words(answer: Outcome) -> str | None:
     """Why one person was not removed, where the gateway gives a code alone. WhatsApp documents none of them."""
-    return _REFUSALS.get(code or "", "WhatsApp did not remove this person, and did not say why")
+    if answer.kind is OutcomeKind.REFUSED:
+        return _REFUSALS.get(answer.code or "", "WhatsApp did not remove this person, and did not say why")
+    return GONE if answer.kind is OutcomeKind.ALREADY_GONE else None
 
 
-def _as_done_before(one: Booked) -> Booked:
+def _as_done_before(one: Booked, now: int) -> Booked:
     """Who was asked for without an answer, was on a list after it all the same, and is gone now, was removed by that
-    call: the list was not of then. Lists may lag behind.
+    call: the list was not of then. Lists may lag behind; but after long they may as well have left by themselves.
     """
     entry = one.finding.entry
     if one.outcome != ALREADY_GONE or not entry.tries:
         return one
+    if entry.tried_at is None or now - entry.tried_at > _LISTS_LAG_MS:
+        return replace(one, reason=_MAYBE_BY_US)
     return replace(one, outcome=REMOVED, reason=f"{entry.reason}; {_FOUND_GONE_LATER}")
 
 

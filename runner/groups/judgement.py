@@ -15,15 +15,14 @@ from runner.groups.group import Group
 from runner.groups.listing import Listed
 from runner.groups.queue import QueueEntry
 from runner.groups.silence import MEMBER, WHITELISTED, silent, watched
-from runner.groups.whitelist import WhitelistRows
 from runner.store import Transaction
 from runner.stores.group_schema import memberships, removal_queue
 
 SKIPPED, ALREADY_GONE = "skipped", "already_gone"
-_GONE = "not in the group any more"
+GONE = "not in the group any more"
 _NAMES_OPEN = "names in an imported chat are matched to nobody yet; stays in the queue"
-_NUMBER_OPEN = "somebody on the whitelist is known by number alone, and may be this person; stays in the queue"
 _NOT_BY_SILENCE = "only admins write in this group, so their silence says nothing; stays in the queue"
+_STILL_LISTED = "gone, as far as is known here, and still on the group's list; stays in the queue"
 _NOT_TOLD_APART = "the group's list does not show the id they are known by; stays in the queue"
 
 _QUEUED = and_(removal_queue.c.group_id == memberships.c.group_id, removal_queue.c.person_id == memberships.c.person_id)
@@ -62,22 +61,25 @@ def look_again(tx: Transaction, group: Group, entries: Sequence[QueueEntry], sla
         measured = [entry.person_id for entry in entries if entry.window_ms == window_ms]
         found = _rows(tx, group, measured, watch, now - (window_ms or 0))
         rows |= {(row.person_id, window_ms): row for row in found}
-    findings = [_finding(entry, rows.get((entry.person_id, entry.window_ms))) for entry in entries]
-    if not WhitelistRows(tx).has_unplaced(group):
-        return findings
-    return hold_back(findings, _NUMBER_OPEN, lambda entry: entry.pn is None)
+    return [_finding(entry, rows.get((entry.person_id, entry.window_ms))) for entry in entries]
 
 
 def hold_back(
-    findings: Sequence[Finding], why: str = _NAMES_OPEN, who: Callable[[QueueEntry], bool] = lambda _: True
+    findings: Sequence[Finding], why: str = _NAMES_OPEN, who: Callable[[Finding], bool] | None = None
 ) -> list[Finding]:
-    """While a name in a chat may be anybody's, nobody is known to be silent; ``why`` and ``who`` for other doubts."""
+    """They stay in the queue: while a name in a chat may be anybody's, nobody is known to be silent.
+
+    ``why`` and ``who`` for other doubts; None: all who may be removed so far.
+    """
+    doubtful = who or _may_go
     return [
-        replace(finding, outcome=SKIPPED, reason=why, stays=True)
-        if finding.outcome is None and who(finding.entry)
-        else finding
+        replace(finding, outcome=SKIPPED, reason=why, stays=True) if doubtful(finding) else finding
         for finding in findings
     ]
+
+
+def _may_go(finding: Finding) -> bool:
+    return finding.outcome is None
 
 
 def look_at_listing(finding: Finding, listed: Listed) -> Finding:
@@ -91,6 +93,8 @@ def look_at_listing(finding: Finding, listed: Listed) -> Finding:
         is_gone = listed.would_show(entry.lid, entry.pn)
         return finding if finding.outcome and not (entry.tries and is_gone) else _not_listed(finding, is_gone)
     seen = replace(finding, participant=participant)
+    if finding.outcome == ALREADY_GONE:
+        return replace(seen, outcome=SKIPPED, reason=_STILL_LISTED, stays=True)
     if participant.role != MEMBER:
         seen = replace(seen, role=participant.role)
     if finding.outcome:
@@ -106,12 +110,12 @@ def spare_the_silent(findings: Sequence[Finding], listed: Listed) -> list[Findin
     """Where only admins write, whoever came into the queue by silence is left alone; whoever was put there is not."""
     if not listed.is_announcement:
         return list(findings)
-    return hold_back(findings, _NOT_BY_SILENCE, lambda entry: entry.window_ms is not None)
+    return hold_back(findings, _NOT_BY_SILENCE, lambda one: _may_go(one) and one.entry.window_ms is not None)
 
 
 def _not_listed(finding: Finding, is_gone: bool) -> Finding:
     if is_gone:
-        return replace(finding, outcome=ALREADY_GONE, reason=_GONE, stays=False)
+        return replace(finding, outcome=ALREADY_GONE, reason=GONE, stays=False)
     return replace(finding, outcome=SKIPPED, reason=_NOT_TOLD_APART, stays=True)
 
 
@@ -122,6 +126,7 @@ def _rows(
     query = select(
         *member,
         memberships.c.last_active_at,
+        memberships.c.joined_at,
         WHITELISTED.label("whitelisted"),
         silent(cutoff).label("silent"),
         watched(watch.since if watch else None, cutoff).label("watched"),
@@ -135,7 +140,7 @@ def _finding(entry: QueueEntry, row: Row[Any] | None) -> Finding:
     if row is None:
         return Finding(entry, SKIPPED, "not a member of this group")
     if row.left_at is not None:
-        return Finding(entry, ALREADY_GONE, _GONE)
+        return Finding(entry, ALREADY_GONE, GONE)
     against = _protected(row) or _silence_broken(entry, row)
     if against is not None:
         return Finding(entry, SKIPPED, against)
@@ -155,7 +160,10 @@ def _protected(row: Row[Any]) -> str | None:
 
 
 def _silence_broken(entry: QueueEntry, row: Row[Any]) -> str | None:
-    """Whoever was queued for silence must still be silent; whoever was queued by hand, since then."""
-    at = row.last_active_at
-    broken = at is not None and at > entry.created_at if entry.window_ms is None else not row.silent
-    return f"active again on {iso(at)}" if broken else None
+    """Whoever was queued for silence must still be silent; whoever was queued by hand, since then, and in the group."""
+    at, joined = row.last_active_at, row.joined_at
+    if entry.window_ms is not None:
+        return None if row.silent else f"active again on {iso(at)}"
+    if at is not None and at > entry.created_at:
+        return f"active again on {iso(at)}"
+    return f"joined again on {iso(joined)}" if joined is not None and joined > entry.created_at else None

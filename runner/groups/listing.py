@@ -48,13 +48,14 @@ class Listed:
     """Who of those asked for is in the group now, by any of their ids.
 
     ``all_lids``, ``all_pns``: everybody on the list has that id, so whoever is not found by it is not there.
-    ``is_announcement``: only admins write there.
+    ``is_announcement``: only admins write there. ``is_whole``: also those who were not asked for are shown.
     """
 
     by_id: dict[str, Participant]
     all_lids: bool = True
     all_pns: bool = True
     is_announcement: bool = False
+    is_whole: bool = True
 
     def find(self, *ids: str | None) -> Participant | None:
         for known in ids:
@@ -77,7 +78,7 @@ def fresh_listing(gateway: GroupGateway, store: Store, group: Group, ids: Iterab
     """The group now, as far as it concerns ``ids``. Raises SuspiciousListing and what the gateway raises."""
     wanted = sorted({known for known in ids if known})
     if isinstance(gateway, ListsPeople):
-        return Listed(_index(gateway.list_people(group.wa_id, wanted)))
+        return Listed(_index(gateway.list_people(group.wa_id, wanted)), is_whole=False)
     return check_listing(gateway.list_group(group.wa_id), store, group)
 
 
@@ -91,7 +92,7 @@ def settling_listing(
     """
     wanted = sorted({known for known in ids if known})
     if isinstance(gateway, ListsPeople):
-        return Listed(_index(gateway.list_people(group.wa_id, wanted)))
+        return Listed(_index(gateway.list_people(group.wa_id, wanted)), is_whole=False)
     listing = gateway.list_group(group.wa_id)
     _check_whole(listing)
     listed = listed_of(listing)

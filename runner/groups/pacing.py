@@ -25,6 +25,12 @@ class TooSoon(RunnerError):
         super().__init__("the pace does not allow it yet")
 
 
+class StopFirst(TooSoon):
+    """Seen right before a call: a stop was asked for, and nothing was sent."""
+
+    nothing_sent = True
+
+
 class Pacing:
     """One job's, within one run; does nothing where no pace is set, nor in a dry run, which asks for nobody."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, literal, or_, select, update
@@ -32,7 +32,11 @@ _ENTRY = (
     removal_queue.c.window_ms,
     removal_queue.c.reason,
     removal_queue.c.tries,
+    removal_queue.c.tried_at,
 )
+
+
+_PUT_BACK = ("group_id", "person_id", "created_at", "window_ms", "reason", "tries", "tried_at")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class QueueEntry:
     window_ms: int | None
     reason: str
     tries: int = 0
+    tried_at: int | None = None
     walk_key: Any = None
 
     @property
@@ -154,17 +159,17 @@ class QueueRows:
 
     def requeue(self, entry: QueueEntry) -> bool:
         """Puts somebody at the end, with one try less. False, and nothing done, when their tries are used up."""
-        return entry.tries + 1 < MOST_TRIES and self.put_back(entry, tries=entry.tries + 1)
+        tried = replace(entry, tries=entry.tries + 1, tried_at=self._tx.now)
+        return tried.tries < MOST_TRIES and self.put_back(tried)
 
-    def put_back(self, entry: QueueEntry, *, tries: int) -> bool:
+    def put_back(self, entry: QueueEntry) -> bool:
         """Puts somebody at the end under a new key, since a walk that has passed the old one does not turn back.
 
         False, and nothing done, for somebody who was taken out of the queue meanwhile.
         """
         if not self._run(delete(removal_queue).where(removal_queue.c.id == entry.id)).rowcount:
             return False
-        same = {name: getattr(entry, name) for name in ("group_id", "person_id", "created_at", "window_ms", "reason")}
-        self._run(insert(removal_queue).values(tries=tries, **same))
+        self._run(insert(removal_queue).values({name: getattr(entry, name) for name in _PUT_BACK}))
         return True
 
     def as_now(self, entries: Sequence[QueueEntry]) -> Sequence[QueueEntry]:

@@ -21,7 +21,7 @@ from runner.gateway import (
     Transient,
 )
 from runner.groups.absence import Absence
-from runner.groups.booking import Booked, Books, refusal_in_words
+from runner.groups.booking import Booked, Books, in_words
 from runner.groups.group import Group, GroupRows
 from runner.groups.halt import OnlyAdminsWrite
 from runner.groups.identity import person_id
@@ -35,12 +35,15 @@ from runner.groups.listing import (
     WithoutUs,
     check_listing,
     fresh_listing,
+    settling_listing,
 )
+from runner.groups.pacing import StopFirst
 from runner.groups.person import PersonRows
 from runner.groups.queue import QueueEntry, QueueRows
 from runner.groups.rights import Rights
-from runner.groups.settling import Settling
+from runner.groups.settling import SECOND_LIST_SECONDS, Settling, make_sure, not_yet_sure
 from runner.groups.unmatched import UnmatchedRows
+from runner.groups.unplaced import hold_back_unplaced
 from runner.ledger import REQUEUED
 from runner.opening import open_gateway
 from runner.store import Transaction
@@ -84,6 +87,7 @@ class Removal:
         self._slow_down = Backoff(job.settings, chance=job.chance)
         self._put_off: RateLimited | None = None
         self._recent: Listed | None = None
+        self._judged_by = Listed({})
         self._listed_at = 0.0
 
     def prepare(self, *, by_silence: bool = False) -> None:
@@ -121,8 +125,9 @@ class Removal:
         pairs = _new_pairs(entries, listed)
         if pairs and not self._config.dry_run:
             entries = self._job.patiently(lambda: self._join(entries, pairs))
-        findings = self._job.patiently(lambda: self._look_again(entries))
-        return self._look_at(findings, listed)
+        self._judged_by = listed
+        findings = self._job.patiently(lambda: self._look_again(entries, listed))
+        return findings if self._config.dry_run else make_sure(findings, self._settling_list)
 
     def remove(self, findings: Sequence[Finding], seconds_left: Callable[[], float]) -> dict[str, Answer]:
         """Asks the gateway, once more without those against whom something was said since; answers by ledger key.
@@ -133,14 +138,16 @@ class Removal:
 
     def _remove(self, findings: Sequence[Finding], seconds_left: Callable[[], float]) -> dict[str, Answer]:
         entries = [finding.entry for finding in findings]
+        if self._was_asked or not self._is_list_recent():
+            self._judged_by = self._list_again(entries)
+            if self._job.is_stopping:
+                raise StopFirst  # it may have taken long
+        self._was_asked = True
         try:
             self._latecomers.check(entries)
-            again = self._look_again(entries)
+            again = not_yet_sure(self._look_again(entries, self._judged_by))
         except StoreUnavailable as error:
             raise NotConnected(str(error)) from error
-        if self._was_asked or not self._is_list_recent():
-            again = self._look_at_the_list_again(again)
-        self._was_asked = True
         answers: dict[str, Answer] = {finding.key: finding for finding in again if finding.outcome}
         going = {finding.key: finding.id for finding in findings if finding.key not in answers}
         if going:
@@ -172,22 +179,23 @@ class Removal:
         if not later:
             self._slow_down.reset()
 
-    def _look_at_the_list_again(self, findings: Sequence[Finding]) -> list[Finding]:
+    def _list_again(self, entries: Sequence[QueueEntry]) -> Listed:
         """Before another try, or after a wait for the store: long enough for somebody to be made an admin."""
-        ids = [known for finding in findings for known in (finding.entry.lid, finding.entry.pn)]
+        ids = [known for entry in entries for known in (entry.lid, entry.pn)]
         try:
-            listed = fresh_listing(self.gateway, self._store, self.group, ids)
+            return fresh_listing(self.gateway, self._store, self.group, ids)
         except (RateLimited, AuthFailed, GroupGone):
             raise
         except WithoutUs as error:
             raise GroupGone(str(error)) from error
         except (GatewayError, StoreUnavailable, SuspiciousListing) as error:
             raise NotConnected(str(error)) from error  # a list that does not come has removed nobody
-        return self._look_at(findings, listed)
 
-    def _look_at(self, findings: Sequence[Finding], listed: Listed) -> list[Finding]:
-        seen = [look_at_listing(finding, listed) for finding in findings]
-        return spare_the_silent(seen, listed) if self._silence_is_doubtful else seen
+    def _settling_list(self, ids: Sequence[str]) -> Listed:
+        def pause() -> None:
+            self._job.sleep(SECOND_LIST_SECONDS * self._job.settings.retry_seconds)
+
+        return self._patiently(lambda: settling_listing(self.gateway, self._store, self.group, ids, pause))
 
     @property
     def _silence_is_doubtful(self) -> bool:
@@ -244,11 +252,16 @@ class Removal:
                 PersonRows(tx).resolve(lid, pn)
             return QueueRows(tx).with_ids(entry.id for entry in entries)
 
-    def _look_again(self, entries: Sequence[QueueEntry]) -> list[Finding]:
+    def _look_again(self, entries: Sequence[QueueEntry], listed: Listed) -> list[Finding]:
+        """By the list, and by the store after it."""
+
         def look(tx: Transaction) -> list[Finding]:
             # After a long wait a person may have another number, or be measured by another window.
             now = entries if self._config.dry_run else QueueRows(tx).as_now(entries)
-            findings = look_again(tx, self.group, now, self.slack_ms)
+            findings = [look_at_listing(one, listed) for one in look_again(tx, self.group, now, self.slack_ms)]
+            findings = hold_back_unplaced(tx, self.group, findings, listed, tx.now)
+            if self._silence_is_doubtful:
+                findings = spare_the_silent(findings, listed)
             names_matter = not (self._config.dry_run or self._job.options.get("ignoreUnmatched"))
             # The start was refused while a name was open; an import may have left one since.
             return hold_back(findings) if names_matter and UnmatchedRows(tx).count(self.group) else findings
@@ -269,10 +282,7 @@ class Removal:
             return None
         if answer.kind is OutcomeKind.LATER:
             return Booked(finding, REQUEUED, answer.reason, answer.code)
-        reason = answer.reason
-        if answer.kind is OutcomeKind.REFUSED:
-            reason = reason or refusal_in_words(answer.code)
-        return Booked(finding, str(answer.kind), reason, answer.code)
+        return Booked(finding, str(answer.kind), answer.reason or in_words(answer), answer.code)
 
     def _read(self, look: Callable[[Transaction], Seen]) -> Seen:
         with self._store.read() as tx:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from runner.backoff import Backoff
 from runner.context import JobContext
@@ -12,9 +12,11 @@ from runner.gateway import GatewayError, GroupGateway, GroupGone
 from runner.groups.booking import Books
 from runner.groups.group import Group
 from runner.groups.identity import LID, person_id
+from runner.groups.judgement import ALREADY_GONE, Finding, hold_back, look_at_listing
 from runner.groups.listing import Listed, SuspiciousListing, WithoutUs, settling_listing
 from runner.groups.person import Person, PersonRows
 from runner.groups.queue import QueueRows
+from runner.ledger import REQUEUED
 from runner.store import Transaction
 from runner.stores.batches import LedgerItem
 
@@ -22,6 +24,9 @@ SECOND_LIST_SECONDS = 5.0
 
 ABSENCE_SECONDS = 30.0
 """Between two answers that we are not in the group: longer than a gateway takes to begin anew."""
+
+_NOT_SURE = "a call for them had no answer, and the group's list cannot be trusted to say that they are gone"
+_COMES_AGAIN = "not found on the group's list right before the call; comes again"
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,34 @@ class Settling:
     def _read(self, items: Sequence[LedgerItem]) -> list[LeftOpen]:
         with self._job.store.read() as tx:
             return [LeftOpen(item, _known_person(tx, item)) for item in items]
+
+
+def make_sure(findings: Sequence[Finding], ask: Callable[[Sequence[str]], Listed]) -> list[Finding]:
+    """Whoever was asked for without an answer before, and is gone: only by a list that would settle the call itself.
+
+    ``ask``: gets one of those ids, as ``settling_listing``. Where none can be trusted they stay in the queue.
+    """
+    ids = [known for one in findings if _may_be_done(one) for known in (one.entry.lid, one.entry.pn) if known]
+    if not ids:
+        return list(findings)
+    try:
+        listed = ask(ids)
+    except WithoutUs:
+        raise
+    except SuspiciousListing:
+        return hold_back(findings, _NOT_SURE, _may_be_done)
+    return [look_at_listing(one, listed) if _may_be_done(one) else one for one in findings]
+
+
+def not_yet_sure(findings: Sequence[Finding]) -> list[Finding]:
+    """Right before a call, where there is no time to look again: whoever is gone comes again."""
+    return [
+        replace(one, outcome=REQUEUED, reason=_COMES_AGAIN) if one.outcome == ALREADY_GONE else one for one in findings
+    ]
+
+
+def _may_be_done(one: Finding) -> bool:
+    return one.outcome == ALREADY_GONE and one.entry.tries > 0
 
 
 def _known_person(tx: Transaction, item: LedgerItem) -> Person | None:

@@ -19,7 +19,7 @@ from runner.stores.batches import LedgerItem
 
 _SHOWN: dict[str, tuple[str, tuple[str, ...]]] = {
     REFUSED: ("refused", ("id", "code", "reason")),
-    ALREADY_GONE: ("alreadyGone", ("id", "name")),
+    ALREADY_GONE: ("alreadyGone", ("id", "name", "reason")),
     GIVEN_UP: ("givenUp", ("id", "name", "reason")),
     SKIPPED: ("skipped", ("id", "name", "reason")),
     WOULD_REMOVE: ("wouldRemove", ("id", "name", "lastActivity", "reason")),

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, delete, insert, select
 
 from runner.groups.group import Group
 from runner.store import Transaction
-from runner.stores.group_schema import memberships, people, whitelist
+from runner.stores.group_schema import people, whitelist
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,6 @@ class WhitelistRows:
 
     def contains(self, group: Group, person: int) -> bool:
         return self._run(select(whitelist.c.person_id).where(*_one(group, person))).first() is not None
-
-    def has_unplaced(self, group: Group) -> bool:
-        """Whether somebody on it is known by number alone and is no member: anybody known by lid alone may be them."""
-        is_member = (memberships.c.group_id == group.id, memberships.c.person_id == people.c.id)
-        query = select(people.c.id).join_from(whitelist, people).where(whitelist.c.group_id == group.id)
-        unplaced = (people.c.lid.is_(None), ~select(memberships.c.person_id).where(*is_member).exists())
-        return self._run(query.where(*unplaced).limit(1)).first() is not None
 
     def add(self, group: Group, person: int) -> None:
         """Also of those queued for removal: the job looks again, and says why it left them. A call just sent stands."""

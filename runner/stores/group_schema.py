@@ -106,6 +106,7 @@ removal_queue = Table(
     Column("window_ms", BigInteger),  # the silence that put them here; None: put here by hand
     Column("reason", Text, nullable=False),
     Column("tries", Integer, nullable=False, server_default="0"),
+    Column("tried_at", BigInteger),  # when the last of them was found to have done nothing, as it seemed
     UniqueConstraint("group_id", "person_id"),
     Index("ix_removal_queue_person_id", "person_id"),
     Index("ix_removal_queue_walk", "group_id", "id"),

@@ -150,7 +150,7 @@ def remove(job: JobContext, removal: Removal, config: QueueConfig, window_ms: in
         if config.dry_run:
             note(batch, removal)
         else:
-            deal_with(batch, removal, pacing)
+            deal_with(job, batch, removal, pacing)
 
 
 def note(batch: Batch[QueueEntry], removal: Removal) -> None:
@@ -158,14 +158,14 @@ def note(batch: Batch[QueueEntry], removal: Removal) -> None:
     batch.commit(lambda tx: removal.book(tx, findings, {}))
 
 
-def deal_with(batch: Batch[QueueEntry], removal: Removal, pacing: Pacing) -> None:
+def deal_with(job: JobContext, batch: Batch[QueueEntry], removal: Removal, pacing: Pacing) -> None:
     while not dealt_with(batch, removal, pacing):
-        continue
+        job.checkpoint()
 
 
 def dealt_with(batch: Batch[QueueEntry], removal: Removal, pacing: Pacing) -> bool:
-    """Waits for the pace, then looks at each again, asks and books. False: it was too soon even so, or the call said
-    that we are not in the group, which the next look has to say too.
+    """Waits for the pace, then looks at each again, asks and books. False: it was too soon even so, a stop was asked
+    for, or the call said that we are not in the group, which the next look has to say too. Nothing was sent then.
     """
     removal.wait_if_put_off()
     pacing.wait(len(batch.items))

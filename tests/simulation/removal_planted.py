@@ -43,7 +43,7 @@ def _put_back_unseen(patch: pytest.MonkeyPatch) -> None:
 
 
 def _no_second_look_for_admins(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Removal, "_look_at_the_list_again", lambda _removal, findings: findings)
+    patch.setattr(Removal, "_list_again", lambda removal, _entries: removal._judged_by)
 
 
 def _whitelist_forgotten(patch: pytest.MonkeyPatch) -> None:

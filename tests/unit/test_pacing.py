@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from runner.errors import InvalidFields
-from runner.groups.booking import refusal_in_words
+from runner.gateway import Outcome, OutcomeKind
+from runner.groups.booking import in_words
 from runner.groups.group import GroupRows
 from runner.groups.member import MemberEntry, MemberRows
 from runner.groups.pace import HOUR_MS
@@ -307,7 +308,8 @@ def test_whoever_was_taken_out_of_the_queue_while_put_off_does_not_come_again(ma
 
 
 def test_a_refusal_without_words_is_told_in_words() -> None:
-    assert refusal_in_words("406") == "WhatsApp lets nobody remove this person, as with the creator of a group"
-    assert (
-        refusal_in_words("999") == refusal_in_words(None) == "WhatsApp did not remove this person, and did not say why"
-    )
+    def said(code: str | None) -> str | None:
+        return in_words(Outcome(OutcomeKind.REFUSED, code))
+
+    assert said("406") == "WhatsApp lets nobody remove this person, as with the creator of a group"
+    assert said("999") == said(None) == "WhatsApp did not remove this person, and did not say why"

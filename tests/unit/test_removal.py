@@ -195,7 +195,7 @@ CHANGES: list[tuple[Callable[[Bench, int], None], str, str]] = [
     (promoted, "skipped", "an admin of the group"),
     (spoke, "skipped", "active again on 2025-06-14T15:06:40.000Z"),
     (turned_out_to_be_us, "skipped", "this is ourselves"),
-    (left, "alreadyGone", ""),
+    (left, "alreadyGone", "not in the group any more"),
 ]
 
 
