@@ -140,6 +140,6 @@ def _one(group: Group, person: int) -> tuple[Any, Any]:
 
 
 def _are_two(found: Person, mine: Person, old: Someone) -> bool:
-    """Whether ``found`` has a lid that is neither that of ``old`` nor of ``mine``. Where these have none, nobody knows."""
+    """Whether ``found`` has a lid that is neither of ``old`` nor of ``mine``. Where these have none, nobody knows."""
     lids = {old.lid, mine.lid} - {None}
     return found.lid is not None and bool(lids) and found.lid not in lids
