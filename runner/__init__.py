@@ -28,7 +28,7 @@ ending              what follows when a run has ended: the end of the job, anoth
 launcher            slots, and the way of a claimed job to its process
 supervisor          the loop that watches processes
 dispatcher          which job runs when; dispatchers/ has the variants
-cancelling          the row first, then the process; ``journal`` keeps what the store could not take
+cancelling          the row first, then the process; ``journal`` keeps what the store could not take, in a ``linefile``
 results             a result, put together from the ledger
 manager             ``JobManager``: start, get, list, cancel, delete, reap, shut down
 demo/               a made-up group to try things on

@@ -6,10 +6,11 @@ Read before anything else when the server starts, so that a job whose cancel was
 from __future__ import annotations
 
 import json
-import os
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from runner.linefile import LineFile
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class CancelJournal:
     """One JSON object a line, on disk before ``add`` returns."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = LineFile(path)
         self._lock = threading.Lock()
         self._pending = self._read()
 
@@ -37,10 +38,7 @@ class CancelJournal:
         with self._lock:
             self._pending.append(cancel)
             try:
-                with self._path.open("a") as file:
-                    file.write("\n" + json.dumps(asdict(cancel)) + "\n")  # a torn line before it stays by itself
-                    file.flush()
-                    os.fsync(file.fileno())
+                self._file.append(json.dumps(asdict(cancel)))
             except OSError:
                 return False
             return True
@@ -54,13 +52,11 @@ class CancelJournal:
         with self._lock:
             self._pending = [cancel for cancel in self._pending if cancel not in cancels]
             if not self._pending:
-                self._path.unlink(missing_ok=True)
+                self._file.remove()
 
     def _read(self) -> list[JournalledCancel]:
-        if not self._path.exists():
-            return []
         found = []
-        for line in self._path.read_text().splitlines():
+        for line in self._file.lines() or ():
             try:
                 found.append(JournalledCancel(**json.loads(line)))
             except (ValueError, TypeError):  # a line torn by a crash was never answered

@@ -36,6 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "runner.containment",
         "runner.stop",
         "runner.watch",
+        "runner.linefile",
         "runner.journal",
         "runner.memory",
     ),

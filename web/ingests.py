@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import falcon
 
@@ -47,10 +48,15 @@ class GroupIngest:
         finally:
             self._turns.release()
 
+    def _wait(self, seconds: float) -> None:
+        """As it is said, or shorter: somebody waits for the answer."""
+        time.sleep(seconds * min(1.0, self._manager.settings.retry_seconds))
+
     def _ingest(self, wa_id: str) -> JsonDict:
         manager = self._manager
         gateway = open_gateway(manager.settings, manager.store, manager.clock)
-        taken = ingest(manager.store, gateway, wa_id, own_account(manager.settings), Limits.of(manager.settings))
+        limits = Limits.of(manager.settings)
+        taken = ingest(manager.store, gateway, wa_id, own_account(manager.settings), limits, self._wait)
         with manager.store.read() as tx:
             users = MemberRows(tx).list(taken.group, limit=MOST_SHOWN)
             whitelist = WhitelistRows(tx).list(taken.group)[:MOST_SHOWN]

@@ -20,11 +20,9 @@ from runner.groups.hearing import HearingRows, Limits
 from runner.groups.intake import entry_of
 from runner.groups.listing import SuspiciousListing, WithoutUs, check_listing
 from runner.groups.member import MemberEntry, MemberRows
+from runner.groups.settling import ABSENCE_SECONDS
 from runner.store import Store, Transaction
 from runner.stores.group_schema import memberships, people
-
-LOOK_AGAIN_SECONDS = 3.0
-"""Before it is believed that we are not in a group any more: a gateway that has just begun may say so of any."""
 
 _CHUNK = 400
 _ROSTER = "roster"
@@ -95,7 +93,7 @@ def _believed(
     except (GroupNotThere, NotOnIt):
         if known is None:
             raise
-    wait(LOOK_AGAIN_SECONDS)
+    wait(ABSENCE_SECONDS)
     return _listed(store, gateway, wa_id, known)
 
 

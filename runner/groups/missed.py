@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import threading
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from runner.linefile import LineFile
+from runner.webhooks import evolution
+
+log = logging.getLogger(__name__)
+
+PROVEN = frozenset([evolution.GATEWAY])
+"""Gateways that prove themselves before their body is read: only of theirs something can be lost for its size."""
 
 ANY = "*"
 """In place of an account: whichever."""
@@ -46,9 +54,12 @@ class Missed:
     def __init__(self, path: Path | None = None) -> None:
         """``path``: where what nobody sends again is kept beside the store; what an earlier server left there counts.
 
-        A server that is killed before its next beat must not forget it.
+        A server that is killed before its next beat must not forget it. Where the file cannot be written or read, that
+        is logged and never raised.
         """
-        self._path = path
+        self._file = LineFile(path) if path else None
+        self._is_kept = False
+        self._in_hand = 0
         self._lock = threading.Lock()
         self._misses = self._left()
         self._any = threading.Event()
@@ -65,8 +76,8 @@ class Missed:
             self._add(Misses(too_large=1), hurry=False)
             return
         with self._lock:
+            self._remember(Misses(too_large=1, lost_of=frozenset([proven])))
             self._keep(proven)
-        self._add(Misses(too_large=1, lost_of=frozenset([proven])))
 
     @property
     def is_urgent(self) -> bool:
@@ -84,33 +95,64 @@ class Missed:
         """What there is to be noted; it stays where that fails."""
         with self._lock:
             taken, self._misses = self._misses, Misses()
+            self._in_hand += 1
             self._any.clear()
         try:
             yield taken
         except BaseException:
-            if taken != Misses():
-                self._add(taken)
+            self._put_back(taken)
             raise
+        self._put_back(Misses())
+
+    def _put_back(self, left: Misses) -> None:
+        """What of the taken is not noted; the file goes when everything in it is."""
         with self._lock:
-            if self._path and taken.lost_of and not self._misses.lost_of:
-                self._path.unlink(missing_ok=True)
+            self._in_hand -= 1
+            if left != Misses():
+                self._remember(left)
+            if self._is_kept and not self._in_hand and not self._misses.lost_of:
+                self._forget()
 
     def _add(self, more: Misses, *, hurry: bool = True) -> None:
         with self._lock:
-            self._misses |= more
-            if hurry:
-                self._any.set()
+            self._remember(more, hurry=hurry)
+
+    def _remember(self, more: Misses, *, hurry: bool = True) -> None:
+        self._misses |= more
+        if hurry:
+            self._any.set()
 
     def _keep(self, gateway: str) -> None:
-        if self._path is None:
+        if self._file is None:
             return
-        with self._path.open("a") as file:
-            file.write(f"\n{gateway}\n")  # a torn line before it stays by itself
-            file.flush()
-            os.fsync(file.fileno())
+        self._is_kept = True  # or some of it
+        try:
+            self._file.append(gateway)
+        except OSError as error:
+            log.error("An event of %s is lost, which a server that is killed now will not know: %s", gateway, error)
+
+    def _forget(self) -> None:
+        """Tried once: where the file stays, the next server takes it for news, and observes anew what it need not."""
+        if self._file is None:
+            return
+        self._is_kept = False
+        try:
+            self._file.remove()
+        except OSError as error:
+            log.error("What was lost is noted; the next server will note it again: %s", error)
 
     def _left(self) -> Misses:
-        if self._path is None or not self._path.exists():
+        """There would be no file had nothing been lost: what cannot be read in it was of any that may be meant."""
+        try:
+            lines = self._file.lines() if self._file else None
+        except OSError as error:
+            log.error("What an earlier server lost cannot be read: %s", error)
+            lines = []
+        if lines is None:
             return Misses()
-        names = frozenset(filter(None, self._path.read_text().splitlines()))
-        return Misses(too_large=len(names), lost_of=names)
+        self._is_kept = True
+        names = frozenset(lines)
+        if not names or not names <= PROVEN:
+            names = PROVEN
+            log.error("An earlier server lost events, and whose is not known: of %s, as it seems", ", ".join(names))
+        return Misses(too_large=max(len(lines), 1), lost_of=names)

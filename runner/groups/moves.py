@@ -9,7 +9,7 @@ from sqlalchemy import Row, delete, insert, select, update
 from runner.groups.activity import ActivityRows
 from runner.groups.group import Group
 from runner.groups.hearing import HearingRows
-from runner.groups.person import PersonRows
+from runner.groups.person import Person, PersonRows
 from runner.groups.silence import ADMIN, MEMBER, ROLES
 from runner.store import Transaction
 from runner.stores.group_schema import memberships, roster_removals
@@ -48,12 +48,20 @@ class Moves:
             self._hearing.over(group, account)
 
     def renumbered(self, group: Group, event: Renumbered) -> None:
-        """What was known of the old number is known of the new one."""
+        """What was known of the old number is known of the new one.
+
+        Our book may have the old one beside the lid of somebody else still, who had it before. Only the number is
+        taken from them. A lid that the gateway itself names as the old one is theirs.
+        """
         rows = PersonRows(self._tx)
         new = self.known(event.new)
         for known in event.old.ids:
-            old = rows.find(known)
-            if old is not None and old.id != new:
+            old, mine = rows.find(known), rows.get(new)
+            if old is None or mine is None or old.id == new:
+                continue
+            if _are_two(old, mine, event.old):
+                rows.take_number(old, mine)
+            else:
                 rows.merge(new, old.id)
         if self._membership(group, new) is None:
             self._enter(group, new)
@@ -129,3 +137,9 @@ class Moves:
 
 def _one(group: Group, person: int) -> tuple[Any, Any]:
     return (memberships.c.group_id == group.id, memberships.c.person_id == person)
+
+
+def _are_two(found: Person, mine: Person, old: Someone) -> bool:
+    """Whether ``found`` has a lid that is neither of ``old`` nor of ``mine``. Where these have none, nobody knows."""
+    lids = {old.lid, mine.lid} - {None}
+    return found.lid is not None and bool(lids) and found.lid not in lids

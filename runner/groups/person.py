@@ -77,6 +77,12 @@ class PersonRows:
         """What somebody calls themselves, for want of a name that a list gave them."""
         self._run(update(people).where(people.c.id == person, people.c.name.is_(None)).values(name=name))
 
+    def take_number(self, had: Person, whose: Person) -> None:
+        """From ``had``, who loses nothing else, for ``whose`` it was; they keep a newer one."""
+        self._change(had.id, pn=None)
+        if whose.pn is None:
+            self._change(whose.id, pn=had.pn)
+
     def merge(self, kept: int, dropped: int) -> None:
         """Everything that was known of ``dropped`` is known of ``kept`` from now on; ``dropped`` is no more."""
         self._merge_memberships(kept, dropped)

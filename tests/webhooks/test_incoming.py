@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from runner.groups.group import GroupRows
 from runner.groups.hearing import Limits
@@ -14,8 +15,9 @@ from runner.groups.judgement import look_again
 from runner.groups.member import MemberEntry, MemberRows
 from runner.groups.queue import QueueRows
 from runner.groups.watchman import Watchman
+from runner.groups.whitelist import WhitelistRows
 from runner.settings import Settings
-from runner.stores.group_schema import roster_removals
+from runner.stores.group_schema import memberships, roster_removals
 from tests.unit.groupstore import DAY, NOW, WA_ID
 from tests.webhooks import samples
 from tests.webhooks.kept import HOUR, Kept
@@ -177,6 +179,52 @@ def test_whoever_has_another_number_keeps_what_is_known_of_them(kept: Kept) -> N
     kept.receive(samples.participants("modify", [ANA_PN], author=BO_PN, group=WA_ID))
     member = kept.member(BO_PN)
     assert (member.last_active_at, member.role) == (NOW - 5 * DAY, "admin")
+
+
+@pytest.mark.parametrize("bo_pn", [None, BO_PN], ids=["by lid alone", "with a new number"])
+def test_a_number_that_was_somebody_elses_before_brings_nothing_of_theirs(kept: Kept, bo_pn: str | None) -> None:
+    """Our book had it beside their lid still when the next one gave it up, too."""
+    ana = kept.put(MemberEntry(lid=ANA, pn=ANA_PN, name="Ana", last_active_at=NOW - 5 * DAY))
+    kept.put(MemberEntry(lid=BO, pn=bo_pn, name="Bo", last_active_at=NOW - DAY))
+    with kept.tx() as tx:
+        assert len(QueueRows(tx).add(kept.group, [ana], "by hand")) == 1
+        WhitelistRows(tx).add(kept.group, ana)
+        tx.connection.execute(update(memberships).where(memberships.c.person_id == ana).values(role="admin"))
+    kept.receive(samples.participants("modify", [ANA_PN], author=BO, group=WA_ID))
+    assert kept.people() == [(ANA, None, "Ana"), (BO, bo_pn or ANA_PN, "Bo")]
+    assert [(one.role, one.last_active_at) for one in kept.members()] == [
+        ("admin", NOW - 5 * DAY),
+        ("member", NOW - DAY),
+    ]
+    with kept.tx() as tx:
+        assert [one.lid for one in QueueRows(tx).list()] == [ANA]
+        assert [one.lid for one in WhitelistRows(tx).list()] == [ANA]
+
+
+def test_a_number_named_with_its_lid_is_nobodys_with_another(kept: Kept) -> None:
+    kept.put(MemberEntry(lid=ANA, pn=ANA_PN))
+    kept.receive(samples.participants("modify", [row(US, ANA_PN)], author=BO_PN, group=WA_ID))
+    assert kept.people() == [(ANA, None, None), (None, BO_PN, None)]
+
+
+@pytest.mark.parametrize(
+    ("known", "old", "author", "after"),
+    [
+        (MemberEntry(lid=ANA, role="admin"), row(ANA), BO, (BO, None)),
+        (MemberEntry(lid=ANA, pn=ANA_PN, role="admin"), row(ANA, ANA_PN), BO, (BO, ANA_PN)),
+        (MemberEntry(lid=ANA, pn=ANA_PN, role="admin"), ANA_PN, BO_PN, (ANA, BO_PN)),
+        (MemberEntry(pn=ANA_PN, role="admin"), ANA_PN, BO, (BO, ANA_PN)),
+        (MemberEntry(lid=BO, pn=ANA_PN, role="admin"), ANA_PN, BO, (BO, ANA_PN)),
+    ],
+    ids=["from lid to lid", "both ids to a lid", "to a number", "from a number to a lid", "the same lid"],
+)
+def test_where_nothing_speaks_against_it_they_are_one(
+    kept: Kept, known: MemberEntry, old: Any, author: str, after: tuple[str | None, str | None]
+) -> None:
+    kept.put(known)
+    kept.receive(samples.participants("modify", [old], author=author, group=WA_ID))
+    assert [one[:2] for one in kept.people()] == [after]
+    assert [one.role for one in kept.members()] == ["admin"]
 
 
 def test_whoever_was_taken_off_the_roster_and_joins_again_is_back(kept: Kept) -> None:

@@ -11,11 +11,15 @@ import pytest
 from sqlalchemy import select
 
 from runner.groups.group import GroupRows
+from runner.groups.ingest import GroupNotThere, ingest
 from runner.groups.member import MemberEntry, MemberRows
+from runner.opening import open_gateway
+from runner.settings import Settings
 from runner.stores.database import SqlStore
 from runner.stores.group_schema import observations
 from tests.endtoend.server import Server
 from tests.webhooks import samples
+from tests.webhooks.kept import LIMITS
 from tests.webhooks.listing_server import KEY, ListingServer, group, person
 from tests.webhooks.samples import GROUP, INSTANCE
 from tests.webhooks.sender import SECRET, Sender
@@ -28,7 +32,9 @@ LONG_AGO = 1_700_000_000_000
 class World:
     def __init__(self, home: Path) -> None:
         self.evolution = ListingServer()
-        self.server = Server(home, webhook_secret=SECRET, gateway="evolution", gateway_call_seconds=5)
+        self.server = Server(
+            home, webhook_secret=SECRET, gateway="evolution", gateway_call_seconds=5, retry_seconds=0.01
+        )
         variables = {"API_URL": self.evolution.url, "API_KEY": KEY, "INSTANCE_NAME": INSTANCE}
         self.server.add_environment({f"EVOLUTION_{name}": value for name, value in variables.items()})
         self.server.start()
@@ -171,6 +177,23 @@ def test_said_once_that_we_are_not_in_it_is_not_believed(world: World, first: di
     status, taken = world.ingest()
     assert (status, taken.get("members"), world.evolution.first) == (200, 3, [])
     assert _going_on(world) == [samples.ACCOUNT]
+
+
+def test_it_is_asked_again_when_a_gateway_that_began_anew_has_long_begun(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then it may say of any that we are not in it. For a group that nobody knows here, nobody waits."""
+    assert world.ingest()[0] == 200
+    variables = {"API_URL": world.evolution.url, "API_KEY": KEY, "INSTANCE_NAME": INSTANCE}
+    for name, value in variables.items():
+        monkeypatch.setenv(f"EVOLUTION_{name}", value)
+    gateway = open_gateway(Settings(gateway="evolution"), world.store, world.store.clock)
+    waits: list[float] = []
+    world.evolution.first = [None]
+    assert ingest(world.store, gateway, GROUP, samples.ACCOUNT, LIMITS, waits.append).members == 3
+    with pytest.raises(GroupNotThere):
+        ingest(world.store, gateway, "120363000000000009@g.us", samples.ACCOUNT, LIMITS, waits.append)
+    assert waits == [30.0]
 
 
 def test_a_list_that_is_cut_short_does_not_say_that_we_are_out(world: World) -> None:
