@@ -80,6 +80,19 @@ class Authors:
             raise ListError(path, faults)
         self._confirmed = self._matches.all(self._group)
 
+    def is_known(self, author: UnmatchedAuthor) -> bool | None:
+        """Whether they are or ever were in the group; None: nobody can say, for want of an answer or of a list."""
+        if author.name in self._confirmed:
+            return self._confirmed[author.name] is not None
+        number = _number(author)
+        if number is None:
+            return None
+        try:
+            self._members.find(self._group, number, also_left=True)
+        except MemberNotFound:
+            return None if self._any_number_may_be_theirs or self._group.listed_at is None else False
+        return True
+
     def book(self, author: UnmatchedAuthor) -> Whose:
         """Books an author's activity with whoever it is, or puts the name on the list of those to be matched."""
         whose, person = self._whose(author)
@@ -109,7 +122,7 @@ class Authors:
         if author.name in self._confirmed:
             person = self._confirmed[author.name]
             return (Whose.NO_MEMBER if person is None else Whose.MEMBER), person
-        number = phone_id(author.name) if "+" in author.name else None
+        number = _number(author)
         return self._whose_number(number, author) if number else (Whose.UNMATCHED, None)
 
     def _whose_number(self, number: str, author: UnmatchedAuthor) -> tuple[Whose, int | None]:
@@ -135,3 +148,7 @@ class Authors:
         if not named:
             raise MemberNotFound
         return named[0]
+
+
+def _number(author: UnmatchedAuthor) -> str | None:
+    return phone_id(author.name) if "+" in author.name else None
