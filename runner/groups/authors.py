@@ -62,7 +62,7 @@ class Authors:
         self._unmatched = UnmatchedRows(tx)
         self._matches = MatchRows(tx)
         self._confirmed = self._matches.all(group)
-        self._any_number_may_be_theirs = self._members.has_any_without_number(group)
+        self.members_without_number = self._members.count_without_number(group)
 
     def confirm(self, path: Path, matches: Iterable[ConfirmedMatch]) -> None:
         """Keeps what was said, for this import and the next ones. Raises ListError."""
@@ -81,7 +81,10 @@ class Authors:
         self._confirmed = self._matches.all(self._group)
 
     def is_known(self, author: UnmatchedAuthor) -> bool | None:
-        """Whether they are or ever were in the group; None: nobody can say, for want of an answer or of a list."""
+        """Whether they are or ever were in the group; None: nobody can say, for want of an answer or of a list.
+
+        False of a number may be wrong as often as there are ``members_without_number``.
+        """
         if author.name in self._confirmed:
             return self._confirmed[author.name] is not None
         number = _number(author)
@@ -90,7 +93,7 @@ class Authors:
         try:
             self._members.find(self._group, number, also_left=True)
         except MemberNotFound:
-            return None if self._any_number_may_be_theirs or self._group.listed_at is None else False
+            return None if self._group.listed_at is None else False
         return True
 
     def book(self, author: UnmatchedAuthor) -> Whose:
@@ -131,7 +134,7 @@ class Authors:
             return Whose.MEMBER, self._members.find(self._group, number, also_left=True).person_id
         except MemberNotFound:
             pass
-        if self._any_number_may_be_theirs:
+        if self.members_without_number:
             return Whose.UNMATCHED, None
         if self._group.listed_at is not None and author.last_at <= self._group.listed_at:
             return Whose.FORMER, None

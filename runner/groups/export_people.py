@@ -21,17 +21,17 @@ _TOO_FEW_TO_JUDGE: Final = 1
 class PeopleFound:
     """Of those who wrote in the last 60 days of an export: ``known`` are or ever were in the group, ``others`` not.
 
-    Names that nobody has answered for count neither way, nor do numbers that may be a member's whose number is not
-    known, nor numbers in a group that was never listed.
+    Names that nobody has answered for count neither way, nor do numbers in a group that was never listed; nor as many
+    others as there are members whose number is not known, since these may be they.
     """
 
     known: int
     others: int
 
     @classmethod
-    def of(cls, answers: Iterable[bool | None]) -> Self:
+    def of(cls, answers: Iterable[bool | None], members_without_number: int) -> Self:
         counts = Counter(answers)
-        return cls(counts[True], counts[False])
+        return cls(counts[True], max(0, counts[False] - members_without_number))
 
     @property
     def are_others(self) -> bool:

@@ -187,9 +187,8 @@ class _Chat:
     def check_people(self, authors: Authors, group: Group) -> None:
         """Raises OtherPeople. Before anybody is booked: that makes members of numbers nobody has."""
         since = self.reading.last_line - RECENT
-        found = PeopleFound.of(
-            authors.is_known(self.author(said)) for said in self.reading.authors if said.last >= since
-        )
+        recent = (self.author(said) for said in self.reading.authors if said.last >= since)
+        found = PeopleFound.of(map(authors.is_known, recent), authors.members_without_number)
         if found.are_others:
             raise OtherPeople(found.refusal(self.path.name, name_in(self.reading, self.path), group))
 

@@ -107,7 +107,7 @@ def test_two_who_are_both_strangers_are_enough_and_one_is_not(village: Village) 
 
 @pytest.mark.parametrize(("known", "others", "refused"), [(2, 2, False), (1, 2, False), (1, 3, True), (4, 5, True)])
 def test_half_are_enough(known: int, others: int, refused: bool) -> None:
-    assert PeopleFound.of([True] * known + [False] * others + [None] * 50).are_others is refused
+    assert PeopleFound.of([True] * known + [False] * others + [None] * 50, 0).are_others is refused
 
 
 def test_who_left_long_ago_does_not_count(village: Village) -> None:
@@ -136,7 +136,12 @@ def test_names_said_to_be_nobodys_count(village: Village) -> None:
 
 
 def test_numbers_that_may_be_a_members_count_neither_way(village: Village) -> None:
+    """As many as there are members whose number nobody knows, and no more."""
     village.kept.put(MemberEntry(lid="1@lid"))
+    with pytest.raises(OtherPeople, match=r"of 10 people .* nobody is or was"):
+        village.take_in(*OTHERS)
+    for number in range(2, 11):
+        village.kept.put(MemberEntry(lid=f"{number}@lid"))
     assert village.take_in(*OTHERS).left_unmatched == len(OTHERS)
 
 
