@@ -22,7 +22,8 @@ from runner.groups.settling import ABSENCE_SECONDS
 Said = TypeVar("Said")
 
 _AGAIN_SECONDS = 900
-"""What was said at a call earlier than that is no first time: of a gateway that begins anew every night it is none."""
+"""What was said at a call earlier than that is no first time: of a gateway that begins anew every night it is none.
+But the third without a call that succeeded between them is believed, however far apart they are."""
 
 
 class NotYetBelieved(TooSoon):
@@ -37,7 +38,7 @@ class Absence:
     def __init__(self, job: JobContext, group: Group) -> None:
         self._job, self._group = job, group
         self._said: GroupGone | WithoutUs | None = None
-        self._said_at_call: float | None = None
+        self._said_at_calls: list[float] = []
 
     def asking(self, ask: Callable[[], Said]) -> Said:
         """For a list. Who says that we are not in the group is asked again, after a visible wait that a stop ends."""
@@ -63,13 +64,14 @@ class Absence:
         try:
             answer = call()
         except GroupGone as error:
-            now, before = self._job.clock.boot_seconds(), self._said_at_call
-            if before is None or now - before > _AGAIN_SECONDS:
-                self._said, self._said_at_call = error, now
+            now, before = self._job.clock.boot_seconds(), self._said_at_calls
+            self._said_at_calls = [*before, now]
+            if len(before) < 2 and not (before and now - before[-1] <= _AGAIN_SECONDS):
+                self._said = error
                 raise NotYetBelieved from error
             self._note_at_call()
             raise
-        self._said_at_call = None
+        self._said_at_calls = []
         return answer
 
     def note(self) -> None:

@@ -142,8 +142,8 @@ def _check_whole(listing: Listing) -> None:
 
 @dataclass(frozen=True)
 class _Known:
-    """Our members; how many of them are listed, and how many not, besides those asked about. ``lacks_us``: we know
-    who we are, and are not listed.
+    """Our members, less those whom the list shows by no id of theirs; how many of them are listed, and how many not,
+    besides those asked about. ``lacks_us``: we know who we are, and are not listed.
     """
 
     members: int
@@ -153,7 +153,7 @@ class _Known:
 
 
 def _known_members(listing: Listing, now: Listed, store: Store, group: Group, asked: Iterable[str] = ()) -> _Known:
-    sought, shown = set(asked), now.by_id.keys()
+    sought, shown, one_kind = set(asked), now.by_id.keys(), now.all_lids or now.all_pns
     joined = memberships.join(people, people.c.id == memberships.c.person_id)
     present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
     query = select(people.c.lid, people.c.pn, memberships.c.is_me).select_from(joined).where(*present)
@@ -161,6 +161,8 @@ def _known_members(listing: Listing, now: Listed, store: Store, group: Group, as
     with store.read() as tx:
         for lid, pn, is_me in tx.connection.execute(query):  # all of them: to ask for each by its ids takes far longer
             is_listed = lid in shown or pn in shown
+            if one_kind and not (is_listed or now.would_show(lid, pn)):
+                continue  # known by the other kind of id alone
             members, listed = members + 1, listed + is_listed
             missing += not is_listed and lid not in sought and pn not in sought
             us, us_listed = us + (is_me and now.would_show(lid, pn)), us_listed + (is_me and is_listed)

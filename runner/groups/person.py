@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, delete, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, delete, insert, literal, select, update
 
 from runner.groups.identity import LID
 from runner.groups.silence import ROLES
@@ -78,10 +78,17 @@ class PersonRows:
         self._run(update(people).where(people.c.id == person, people.c.name.is_(None)).values(name=name))
 
     def take_number(self, had: Person, whose: Person) -> None:
-        """From ``had``, who loses nothing else, for ``whose`` it was; they keep a newer one."""
+        """From ``had``, who loses nothing else, for ``whose`` it was; they keep a newer one.
+
+        Should they be one person after all, nobody who is on a whitelist must lose that by it.
+        """
         self._change(had.id, pn=None)
         if whose.pn is None:
             self._change(whose.id, pn=had.pn)
+        theirs = select(whitelist.c.group_id).where(whitelist.c.person_id == whose.id)
+        row = select(whitelist.c.group_id, literal(whose.id), whitelist.c.created_at)
+        row = row.where(whitelist.c.person_id == had.id, whitelist.c.group_id.not_in(theirs))
+        self._run(insert(whitelist).from_select(["group_id", "person_id", "created_at"], row))
 
     def merge(self, kept: int, dropped: int) -> None:
         """Everything that was known of ``dropped`` is known of ``kept`` from now on; ``dropped`` is no more."""

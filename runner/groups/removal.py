@@ -88,6 +88,7 @@ class Removal:
         self._put_off: RateLimited | None = None
         self._recent: Listed | None = None
         self._judged_by = Listed({})
+        self._came_again: set[int] = set()
         self._listed_at = 0.0
 
     def prepare(self, *, by_silence: bool = False) -> None:
@@ -142,17 +143,18 @@ class Removal:
             self._judged_by = self._list_again(entries)
             if self._job.is_stopping:
                 raise StopFirst  # it may have taken long
-        self._was_asked = True
+        self._was_asked, self._recent = True, None
         try:
             self._latecomers.check(entries)
-            again = not_yet_sure(self._look_again(entries, self._judged_by))
+            again = not_yet_sure(self._look_again(entries, self._judged_by), self._came_again)
         except StoreUnavailable as error:
             raise NotConnected(str(error)) from error
         answers: dict[str, Answer] = {finding.key: finding for finding in again if finding.outcome}
         going = {finding.key: finding.id for finding in findings if finding.key not in answers}
         if going:
             outcomes = self._call(list(going.values()), seconds_left)
-            self._rights.check(outcomes.values())
+            if len(outcomes) == len(going):
+                self._rights.check(outcomes.values())
             answers |= {key: outcomes[known] for key, known in going.items() if known in outcomes}
             self._note_put_off(outcomes.values())
         return answers
@@ -218,13 +220,14 @@ class Removal:
 
     def listing(self, ids: Iterable[str | None]) -> Listed:
         """The group now. A gateway that cannot answer for the moment is asked again; the wait shows on the job."""
-        recent, self._recent = self._recent, None
-        if recent is not None and self._is_list_recent():
-            return recent  # the one the run began with: gateways are banned for asking too often
+        if self._recent is not None and self._is_list_recent():
+            return self._recent  # where nobody was asked for since: gateways are banned for asking too often
         wanted = [known for known in ids if known]
-        return self._patiently(
+        found = self._patiently(
             lambda: self._ask_for_list(lambda: fresh_listing(self.gateway, self._store, self.group, wanted))
         )
+        self._recent = found if found.is_whole else None
+        return found
 
     def _ask_for_list(self, ask: Callable[[], Seen]) -> Seen:
         self._listed_at = self._job.clock.boot_seconds()

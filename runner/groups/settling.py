@@ -27,6 +27,7 @@ ABSENCE_SECONDS = 30.0
 
 _NOT_SURE = "a call for them had no answer, and the group's list cannot be trusted to say that they are gone"
 _COMES_AGAIN = "not found on the group's list right before the call; comes again"
+_LISTS_DISAGREE = "the group's lists disagree on whether they are there; stays in the queue"
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,16 @@ def make_sure(findings: Sequence[Finding], ask: Callable[[Sequence[str]], Listed
     return [look_at_listing(one, listed) if _may_be_done(one) else one for one in findings]
 
 
-def not_yet_sure(findings: Sequence[Finding]) -> list[Finding]:
-    """Right before a call, where there is no time to look again: whoever is gone comes again."""
-    return [
-        replace(one, outcome=REQUEUED, reason=_COMES_AGAIN) if one.outcome == ALREADY_GONE else one for one in findings
-    ]
+def not_yet_sure(findings: Sequence[Finding], came_again: set[int]) -> list[Finding]:
+    """Right before a call, where there is no time to look again: whoever is gone comes again, once.
+
+    ``came_again``: the people who have, of this run; grows by those who do now.
+    """
+    gone = {one.entry.person_id for one in findings if one.outcome == ALREADY_GONE}
+    twice = gone & came_again
+    came_again |= gone
+    held = hold_back(findings, _LISTS_DISAGREE, lambda one: one.entry.person_id in twice)
+    return [replace(one, outcome=REQUEUED, reason=_COMES_AGAIN) if one.outcome == ALREADY_GONE else one for one in held]
 
 
 def _may_be_done(one: Finding) -> bool:

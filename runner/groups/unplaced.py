@@ -9,27 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, Row, and_, or_, select
 
+from runner.clock import iso
 from runner.gateway import Participant
 from runner.groups.group import Group
-from runner.groups.identity import LID
+from runner.groups.identity import LID, person_id
 from runner.groups.judgement import SKIPPED, Finding
 from runner.groups.listing import Listed
+from runner.groups.silence import MEMBER
 from runner.store import Transaction
 from runner.stores.group_schema import memberships, people, whitelist
 
 _KINDS = {"pn": "number", "lid": "lid"}
-_PROTECTED = "somebody on the whitelist is known by {} alone, and may be this person; stays in the queue"
-_HEARD = "somebody heard since is known by {} alone, and may be this person; stays in the queue"
+_PROTECTED = "somebody on the whitelist ({known}) is known by {kind} alone, and may be this person; stays in the queue"
+_HEARD = "somebody heard since is known by {kind} alone, and may be this person; stays in the queue"
 
 
 def hold_back_unplaced(
     tx: Transaction, group: Group, findings: Sequence[Finding], listed: Listed, now: int
 ) -> list[Finding]:
     """Those who may be somebody else stay in the queue. ``now``: UTC ms, from which windows are measured back."""
-    held = list(findings)
+    held = _spare_the_same(tx, group, findings, now)
     for kind in _KINDS:
         if any(_hides(finding, kind) for finding in held):
             held = _held(_Unplaced(tx, group, listed, kind), held, now)
@@ -37,20 +40,70 @@ def hold_back_unplaced(
 
 
 def _held(unplaced: _Unplaced, findings: Iterable[Finding], now: int) -> list[Finding]:
-    any_protected, latest = unplaced.any_protected(), unplaced.heard_last()
+    protected, latest = unplaced.protected(), unplaced.heard_last()
+
+    def why(finding: Finding) -> str | None:
+        if not _hides(finding, unplaced.kind):
+            return None
+        if protected is not None:
+            return _PROTECTED
+        window_ms = finding.entry.window_ms
+        return _HEARD if window_ms is not None and latest > now - window_ms else None
+
+    words = {"known": protected, "kind": _KINDS[unplaced.kind]}
     return [
-        replace(finding, outcome=SKIPPED, reason=why.format(_KINDS[unplaced.kind]), stays=True)
-        if _hides(finding, unplaced.kind) and (why := _why(finding, any_protected, latest, now))
+        replace(finding, outcome=SKIPPED, reason=reason.format(**words), stays=True)
+        if (reason := why(finding))
         else finding
         for finding in findings
     ]
 
 
-def _why(finding: Finding, any_protected: bool, heard_last: int, now: int) -> str | None:
-    if any_protected:
-        return _PROTECTED
+def _spare_the_same(tx: Transaction, group: Group, findings: Sequence[Finding], now: int) -> list[Finding]:
+    """The list shows whom it is about by an id that is another row's here: what is known of that counts for them."""
+    others = {known: finding.key for finding in findings for known in _more_ids(finding)}
+    rows = _same_people(tx, group, others) if others else {}
+
+    def spared(finding: Finding) -> Finding:
+        known = [rows[known] for known in _more_ids(finding) if known in rows]
+        why = next((reason for row in known if (reason := _against(finding, row, now))), None)
+        return replace(finding, outcome=SKIPPED, reason=why) if why else finding
+
+    return [spared(finding) for finding in findings]
+
+
+def _more_ids(finding: Finding) -> list[str]:
+    """By which the list shows them, and we do not know them."""
+    one = finding.participant
+    if finding.outcome is not None or one is None:
+        return []
+    shown = (person_id(text) for text in (one.id, one.lid, one.pn) if text)
+    return [known for known in shown if known and known not in (finding.entry.lid, finding.entry.pn)]
+
+
+def _same_people(tx: Transaction, group: Group, ids: Iterable[str]) -> dict[str, Row[Any]]:
+    """Known by one of ``ids`` alone; whoever has another lid beside a number is somebody else, who had it before."""
+    protected = select(whitelist.c.person_id).where(whitelist.c.group_id == group.id)
+    member = and_(memberships.c.person_id == people.c.id, memberships.c.group_id == group.id)
+    last = (memberships.c.role, memberships.c.last_active_at)
+    query = select(people.c.lid, people.c.pn, people.c.id.in_(protected).label("whitelisted"), *last)
+    wanted = or_(
+        and_(people.c.lid.in_(list(ids)), people.c.pn.is_(None)),
+        and_(people.c.pn.in_(list(ids)), people.c.lid.is_(None)),
+    )
+    rows = tx.connection.execute(query.select_from(people.outerjoin(memberships, member)).where(wanted))
+    return {row.lid or row.pn: row for row in rows}
+
+
+def _against(finding: Finding, row: Row[Any], now: int) -> str | None:
+    if row.whitelisted:
+        return "on the whitelist"
+    if row.role not in (None, MEMBER):
+        return "an admin of the group"
     window_ms = finding.entry.window_ms
-    return _HEARD if window_ms is not None and heard_last > now - window_ms else None
+    since = finding.entry.created_at if window_ms is None else now - window_ms
+    is_active = row.last_active_at is not None and row.last_active_at > since
+    return f"active again on {iso(row.last_active_at)}" if is_active else None
 
 
 def _hides(finding: Finding, kind: str) -> bool:
@@ -74,17 +127,17 @@ class _Unplaced:
         self._alone = (self._id.is_not(None), people.c[other].is_(None))
         self._present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
 
-    def any_protected(self) -> bool:
-        query = (
-            select(self._id).join_from(whitelist, people).where(whitelist.c.group_id == self._group.id, *self._alone)
-        )
-        if not self._listed.is_whole:
-            mine = (memberships.c.person_id == people.c.id, *self._present)
-            query = query.where(~select(memberships.c.person_id).where(*mine).exists())
-        return any(known not in self._listed.by_id for known in self._run(query).scalars())
+    def protected(self) -> str | None:
+        """One of them who is on the whitelist. Not we: we are an admin."""
+        ours = (whitelist.c.group_id == self._group.id, *self._alone)
+        placed = memberships.c.is_me if self._listed.is_whole else memberships.c.left_at.is_(None)
+        mine = (memberships.c.person_id == people.c.id, memberships.c.group_id == self._group.id, placed)
+        known = select(self._id).join_from(whitelist, people).where(*ours)
+        known = known.where(~select(memberships.c.person_id).where(*mine).exists())
+        return next((one for one in self._run(known).scalars() if one not in self._listed.by_id), None)
 
     def heard_last(self) -> int:
-        """When the last of them who is a member said something, or came; 0: there is none. Not we: we are an admin."""
+        """When the last of them who is a member said something, or came; 0: there is none. Nor we."""
         if not self._listed.is_whole:
             return 0
         last = (memberships.c.last_active_at, memberships.c.joined_at)

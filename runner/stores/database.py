@@ -92,8 +92,9 @@ class SqlStore:
     def _transaction(self, begin: str) -> Iterator[Transaction]:
         try:
             options: dict[str, Any] = {"begin": begin, "patience": self._patience}
-            if begin == _READING and self.engine.dialect.name == "postgresql":
-                options["isolation_level"] = "REPEATABLE READ"  # all of it as of one moment, as SQLite reads
+            if self.engine.dialect.name == "postgresql":
+                # A read is as of one moment, as in SQLite; a write as of the moment at which it has the lock.
+                options["isolation_level"] = "REPEATABLE READ" if begin == _READING else "READ COMMITTED"
             with self.engine.connect().execution_options(**options) as connection, connection.begin():
                 if begin == _WRITING and connection.dialect.name == "postgresql":
                     _lock_postgresql(connection, self._patience)

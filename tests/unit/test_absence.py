@@ -164,6 +164,20 @@ def test_said_again_at_a_call_after_hours_it_is_said_once(slow: Bench, monkeypat
     assert (is_heard(slow), len(asked)) == (True, 4)
 
 
+def test_said_at_every_call_it_is_believed_however_far_apart_they_are(
+    slow: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = calls(monkeypatch, *[GONE] * 9)
+
+    def wait_long(_pacing: object, _people: int) -> None:
+        slow.time.passed += 1000
+
+    monkeypatch.setattr("runner.groups.pacing.Pacing.wait", wait_long)
+    job_id = slow.start()
+    assert slow.run(job_id) == "failed"
+    assert (is_heard(slow), len(asked), len(slow.queue())) == (False, 3, 12)
+
+
 @pytest.mark.parametrize("said", [GONE, without_us], ids=["gone", "without us"])
 def test_said_by_the_last_look_before_a_call(slow: Bench, monkeypatch: pytest.MonkeyPatch, said: Said) -> None:
     """After a call that was put off, when the list is looked at within the time of the next try."""

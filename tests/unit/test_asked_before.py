@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runner.gateway import Listing, NotAdmin, NotConnected, Outcome, Participant
+from runner.gateway import Listing, NotAdmin, NotConnected, Outcome, OutcomeKind, Participant
 from runner.groups.hearing import Limits
 from runner.groups.incoming import Incoming
 from runner.groups.queue import QueueRows
@@ -208,3 +208,58 @@ def test_no_gateway_error_is_lost_by_it(slow: Bench, monkeypatch: pytest.MonkeyP
     asked = lists(monkeypatch, fail_once)
     assert slow.done("removal_queue")["removedWhatsappIds"] == [lid(1)]
     assert len(asked) >= 3
+
+
+def test_lists_that_never_agree_keep_nobody_for_ever(slow: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each list is so slow that another is asked for before the call, and every other lacks one of them."""
+
+    configure(slow.home, call_ms=0, call_seconds=60)
+
+    def flap(turn: int, found: Listing) -> Listing:
+        slow.time.passed += 11
+        return without(2, found, counted=True) if turn > 1 and turn % 2 else found
+
+    asked = lists(monkeypatch, flap)
+    result = slow.done()
+    assert removed_ids(slow.home) == result["removedWhatsappIds"] == lids((1, *range(3, 9)))
+    assert [(one["id"], one["reason"].partition(";")[0]) for one in result["skipped"]] == [
+        (lid(2), "the group's lists disagree on whether they are there")
+    ]
+    assert len(asked) < 12
+
+
+def test_where_nobody_can_go_one_list_does_for_many_batches(slow: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are looked at without a pause, and gateways are banned for being asked too often."""
+    asked = lists(monkeypatch, lambda _, found: replace(found, is_announcement=True))
+    with slow.store.write() as tx:
+        QueueRows(tx).sync(slow.group, 30 * DAY, tx.now, DAY)
+    result = slow.done("removal_queue", batchSize=1, delayMs=10_000)
+    assert len(result["skipped"]) == 8
+    assert len(asked) == 1
+
+
+def test_after_a_call_the_list_is_asked_for_anew(slow: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = lists(monkeypatch, lambda _, found: found)
+    assert len(slow.done(batchSize=4)["removedWhatsappIds"]) == 8
+    assert len(asked) == 2
+
+
+def test_who_was_not_answered_for_may_be_removed_where_others_are_refused(
+    slow: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a call was sent: that we may remove nobody is no word on it."""
+    lists(monkeypatch, lambda _, found: found)
+    true_remove, calls = SlowGateway.remove, list[int]()
+
+    def remove(gateway: SlowGateway, wa_id: str, ids: Sequence[str], seconds_left: Any) -> dict[str, Outcome]:
+        calls.append(1)
+        refused = {known: Outcome(OutcomeKind.REFUSED, "403") for known in ids}
+        if len(calls) == 2:
+            del refused[ids[-1]]
+            true_remove(gateway, wa_id, ids[-1:], seconds_left)
+        return refused
+
+    monkeypatch.setattr(SlowGateway, "remove", remove)
+    result = slow.done(batchSize=4)
+    assert removed_ids(slow.home) == result["removedWhatsappIds"] == [lid(8)]
+    assert len(result["refused"]) == 7

@@ -247,7 +247,7 @@ def test_a_number_on_the_whitelist_may_be_anybody_whose_number_is_not_shown(slow
     result = slow.done()
     assert removed_ids(slow.home) == result["removedWhatsappIds"] == [lid(1)]
     assert {one["reason"].partition(",")[0] for one in result["skipped"]} == {
-        "somebody on the whitelist is known by number alone"
+        f"somebody on the whitelist ({pn(99)}) is known by number alone"
     }
     assert len(slow.queue()) == 11, "they stay for another time"
 

@@ -83,7 +83,10 @@ def goes(bench: Bench) -> None:
     assert len(removed_ids(bench.home)) == 1
 
 
-BY_NUMBER = "somebody on the whitelist is known by number alone"
+def by_number_alone(number: int) -> str:
+    return f"somebody on the whitelist ({pn(number)}) is known by number alone"
+
+
 HEARD = "somebody heard since is known by number alone"
 
 
@@ -91,20 +94,20 @@ HEARD = "somebody heard since is known by number alone"
 def test_whoever_is_whitelisted_by_number_and_listed_by_lid(slow: Bench, left: bool) -> None:
     slow.members(MemberEntry(pn=pn(99), name="Grandma"), MemberEntry(lid=lid(99)))
     whitelist(slow, pn(99), left=left)
-    stays(slow, BY_NUMBER)
+    stays(slow, by_number_alone(99))
 
 
 def test_whoever_is_whitelisted_by_another_number_than_the_one_we_know(slow: Bench) -> None:
     slow.members(MemberEntry(lid=lid(99), pn=pn(99)))
     whitelist(slow, pn(500))
-    stays(slow, BY_NUMBER)
+    stays(slow, by_number_alone(500))
 
 
 def test_whoever_is_whitelisted_by_lid_and_listed_by_number(slow: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     lists(monkeypatch, by_number)
     slow.members(*(MemberEntry(pn=pn(number), last_active_at=NOW - DAY) for number in ACTIVE), MemberEntry(pn=pn(99)))
     whitelist(slow, lid(500))
-    stays(slow, "somebody on the whitelist is known by lid alone")
+    stays(slow, f"somebody on the whitelist ({lid(500)}) is known by lid alone")
 
 
 def test_whom_the_list_shows_by_both_is_nobody_else(slow: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,10 +148,47 @@ def test_who_was_heard_before_the_window_alone_holds_nobody_back(slow: Bench) ->
     goes(slow)
 
 
-def test_we_ourselves_hold_nobody_back(slow: Bench) -> None:
+@pytest.mark.parametrize("whitelisted", [False, True])
+def test_we_ourselves_hold_nobody_back(slow: Bench, whitelisted: bool) -> None:
     """Whoever removes people is an admin, and shown as one."""
     slow.members(MemberEntry(pn=pn(98), last_active_at=NOW - DAY, is_me=True), MemberEntry(lid=lid(99)))
+    if whitelisted:
+        whitelist(slow, pn(98))
     goes(slow)
+
+
+def _whitelisted_by_number(bench: Bench) -> None:
+    whitelist(bench, pn(99))
+
+
+def _heard_by_number(bench: Bench) -> None:
+    bench.members(MemberEntry(pn=pn(99), last_active_at=NOW - DAY))
+
+
+def _admin_by_number(bench: Bench) -> None:
+    bench.members(MemberEntry(pn=pn(99), role="admin"))
+
+
+@pytest.mark.parametrize("known", [_whitelisted_by_number, _heard_by_number, _admin_by_number])
+def test_a_dry_run_knows_who_is_whom_as_a_real_run_does(
+    slow: Bench, monkeypatch: pytest.MonkeyPatch, known: Callable[[Bench], None]
+) -> None:
+    """The list shows that a lid and a number are one person: a real run makes them one, a dry run changes nothing."""
+    lists(monkeypatch, by_both)
+    slow.members(MemberEntry(lid=lid(99)))
+    known(slow)
+    slow.observed()
+    assert slow.done(dryRun=True)["wouldRemove"] == []
+    slow.done()
+    assert removed_ids(slow.home) == []
+
+
+def test_whose_number_was_somebody_elses_is_not_them(slow: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    lists(monkeypatch, by_both)
+    slow.members(MemberEntry(lid=lid(99)), MemberEntry(lid=lid(98), pn=pn(99)))
+    whitelist(slow, lid(98))
+    slow.observed()
+    assert [one["id"] for one in slow.done(dryRun=True)["wouldRemove"]] == [lid(99)]
 
 
 def test_who_was_put_in_the_queue_by_hand_goes_whoever_was_heard(slow: Bench) -> None:
@@ -167,3 +207,14 @@ def test_on_the_roster_every_member_is_shown(tmp_path: Path) -> None:
     bench.observed()
     assert bench.done()["removedWhatsappIds"] == [lid(99)]
     bench.close()
+
+
+def test_who_is_on_a_list_of_numbers_alone_does_not_keep_a_call_from_being_settled(slow: Bench) -> None:
+    """Of them a list of lids says nothing, neither that they are there nor that they are missing."""
+    configure(slow.home, call_ms=0, calls={"1": "timeout"})
+    slow.members(*(MemberEntry(pn=pn(number), last_active_at=NOW - 90 * DAY) for number in range(200, 207)))
+    slow.members(MemberEntry(lid=lid(99), last_active_at=NOW - 90 * DAY))
+    slow.observed()
+    job_id = slow.start()
+    assert slow.run(job_id) == "completed", slow.job(job_id).error
+    assert removed_ids(slow.home) == slow.result(job_id)["removedWhatsappIds"] == [lid(99)]

@@ -183,7 +183,9 @@ def test_whoever_has_another_number_keeps_what_is_known_of_them(kept: Kept) -> N
 
 @pytest.mark.parametrize("bo_pn", [None, BO_PN], ids=["by lid alone", "with a new number"])
 def test_a_number_that_was_somebody_elses_before_brings_nothing_of_theirs(kept: Kept, bo_pn: str | None) -> None:
-    """Our book had it beside their lid still when the next one gave it up, too."""
+    """Our book had it beside their lid still when the next one gave it up, too. But whoever is on the whitelist: should
+    the two be one, that must not be lost.
+    """
     ana = kept.put(MemberEntry(lid=ANA, pn=ANA_PN, name="Ana", last_active_at=NOW - 5 * DAY))
     kept.put(MemberEntry(lid=BO, pn=bo_pn, name="Bo", last_active_at=NOW - DAY))
     with kept.tx() as tx:
@@ -198,7 +200,7 @@ def test_a_number_that_was_somebody_elses_before_brings_nothing_of_theirs(kept: 
     ]
     with kept.tx() as tx:
         assert [one.lid for one in QueueRows(tx).list()] == [ANA]
-        assert [one.lid for one in WhitelistRows(tx).list()] == [ANA]
+        assert [one.lid for one in WhitelistRows(tx).list()] == [ANA, BO]
 
 
 def test_a_number_named_with_its_lid_is_nobodys_with_another(kept: Kept) -> None:
