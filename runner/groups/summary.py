@@ -17,12 +17,14 @@ from runner.job import Job, JsonDict
 from runner.store import Transaction
 from runner.stores.batches import LedgerItem
 
+_PERSON = ("id", "phoneNumber", "name", "lastActivity", "reason")
 _SHOWN: dict[str, tuple[str, tuple[str, ...]]] = {
-    REFUSED: ("refused", ("id", "code", "reason")),
-    ALREADY_GONE: ("alreadyGone", ("id", "name", "reason")),
-    GIVEN_UP: ("givenUp", ("id", "name", "reason")),
-    SKIPPED: ("skipped", ("id", "name", "reason")),
-    WOULD_REMOVE: ("wouldRemove", ("id", "name", "lastActivity", "reason")),
+    REMOVED: ("removed", _PERSON),
+    REFUSED: ("refused", ("id", "phoneNumber", "name", "lastActivity", "code", "reason")),
+    ALREADY_GONE: ("alreadyGone", _PERSON),
+    GIVEN_UP: ("givenUp", _PERSON),
+    SKIPPED: ("skipped", _PERSON),
+    WOULD_REMOVE: ("wouldRemove", _PERSON),
 }
 _ROSTER_NOTE = "taken off the roster kept here; nothing was sent to WhatsApp: somebody has to remove them by hand"
 
@@ -43,16 +45,19 @@ def summary_of(tx: Transaction, group: Group, window_ms: int, now: int, slack_ms
 
 
 def removal_result(job: Job, items: Iterable[LedgerItem]) -> JsonDict:
-    """What the ledger adds to the job's result, in one pass; lists that would be empty are left out."""
+    """What the ledger adds to the job's result, in one pass; lists that would be empty are left out.
+
+    Where the gateway lists people by lid, an ``id`` says nothing to a reader; number and name stand beside it.
+    """
     result: JsonDict = {"removedWhatsappIds": []}
     if job.config.get("dryRun") is True:
         result["wouldRemove"] = []
     for item in items:
         if item.outcome == REMOVED:
             result["removedWhatsappIds"].append(item.data["id"])
-        elif item.outcome is None:
+        if item.outcome is None:
             result.setdefault("unknownWhatsappIds", []).append(item.data["id"])
-        elif item.outcome in _SHOWN:
+        if item.outcome in _SHOWN:
             name, fields = _SHOWN[item.outcome]
             result.setdefault(name, []).append(_only(item.data, fields))
     if job.result.get("via") == "roster" and result["removedWhatsappIds"]:
