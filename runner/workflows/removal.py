@@ -51,7 +51,12 @@ def admit(tx: Transaction, job_id: str, config: QueueConfig, options: RemovalOpt
         dry_run=config.dry_run,
         reviewed=options.reviewed,
         ignore_unmatched=options.ignore_unmatched,
+        window_ms=window_of(config),
     )
+
+
+def window_of(config: QueueConfig) -> int | None:
+    return config.inactivity_window_ms if isinstance(config, WorkflowConfig) else None
 
 
 def settle(job: JobContext, batch: Batch[Any], config: QueueConfig) -> None:
@@ -64,13 +69,13 @@ def foretell(tx: Transaction, settings: Settings, config: QueueConfig, options: 
     pace = pace_of(settings)
     if not pace.is_on:
         return {}
-    window = config.inactivity_window_ms if isinstance(config, WorkflowConfig) else None
+    window = window_of(config)
     group, reviewed = GroupRows(tx).get(config.group_wa_id), options.reviewed if options else None
     slack_ms = int(settings.observation_slack_hours * 3_600_000)
     people = Preview(group, window, tx.now, slack_ms, reviewed).remaining(tx, None)
     ms_each = config.delay_ms / config.batch_size * (1 + pace.jitter / 2)
     ends = pace.ends_at(tx.now, people, asked_lately(tx, group), ms_each)
-    words = f"{people} people, at this pace {about(ends - tx.now)}"
+    words = f"{people} {'person' if people == 1 else 'people'}, at this pace {about(ends - tx.now)}"
     return {"pacing": pace.on_wire(), "estimate": {"seconds": round((ends - tx.now) / 1000), "words": words}}
 
 

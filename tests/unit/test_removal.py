@@ -475,6 +475,25 @@ def test_reviewed_must_be_a_completed_dry_run_of_this_group(bench: Bench) -> Non
         bench.start(options={"reviewed": real})
 
 
+def test_a_real_run_has_the_window_of_the_dry_run_that_was_read(bench: Bench) -> None:
+    """By a longer or shorter one others are inactive."""
+    bench.silent(1)
+    bench.observed()
+    dry = bench.start(dryRun=True)
+    assert bench.run(dry) == "completed"
+    queue = bench.start("removal_queue", dryRun=True)
+    assert bench.run(queue) == "completed"
+    with pytest.raises(InvalidFields) as raised:
+        bench.start(options={"reviewed": dry}, inactivityWindowMs=7 * DAY)
+    why = "that dry run was of 30 days; give the same window, or make a new dry run"
+    (fault,) = raised.value.faults
+    assert (fault.field, fault.message) == ("inactivityWindowMs", f"inactivityWindowMs must be {30 * DAY}: {why}")
+    bench.done(options={"reviewed": dry}, inactivityWindowMs=7 * DAY, dryRun=True)
+    for type_name in ("removal_workflow", "removal_queue"):
+        bench.done(type_name, {"reviewed": queue})
+        bench.done(type_name, {"reviewed": dry})
+
+
 def test_a_dry_run_of_a_review_lists_the_same_people(bench: Bench) -> None:
     bench.silent(4)
     bench.observed()
