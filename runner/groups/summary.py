@@ -13,9 +13,11 @@ from runner.groups.booking import GIVEN_UP, REFUSED, REMOVED, WOULD_REMOVE
 from runner.groups.group import Group
 from runner.groups.judgement import ALREADY_GONE, SKIPPED
 from runner.groups.queue import QueueRows
+from runner.groups.unmatched import UnmatchedRows
 from runner.job import Job, JsonDict
 from runner.store import Transaction
 from runner.stores.batches import LedgerItem
+from runner.stores.group_schema import job_people, memberships
 
 _PERSON = ("id", "phoneNumber", "name", "lastActivity", "reason")
 _SHOWN: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -27,6 +29,14 @@ _SHOWN: dict[str, tuple[str, tuple[str, ...]]] = {
     WOULD_REMOVE: ("wouldRemove", _PERSON),
 }
 _ROSTER_NOTE = "taken off the roster kept here; nothing was sent to WhatsApp: somebody has to remove them by hand"
+_NAMES_OPEN = (
+    "{} matched to no member, and may be anybody's: match them with 'runner import chat --match-names'; until then a "
+    'real run is refused without "ignoreUnmatched": true'
+)
+_MOST = (
+    "{} of {} member{} would be removed, more than half: look at whether the export is of this group, and whether the "
+    "window is as long as it was meant"
+)
 
 
 def summary_of(tx: Transaction, group: Group, window_ms: int, now: int, slack_ms: int) -> JsonDict:
@@ -42,6 +52,23 @@ def summary_of(tx: Transaction, group: Group, window_ms: int, now: int, slack_ms
     if watched.first_at is not None:
         said["earliestAt"] = iso(watched.first_at)
     return {"sync": said, "watched": str(watched)}
+
+
+def doubts_about(tx: Transaction, group: Group, job_id: str) -> list[str]:
+    """What to look at before the list of this dry run is believed, in sentences: it would surprise at the real run."""
+    open_names = UnmatchedRows(tx).count(group)
+    doubts = []
+    if open_names:
+        doubts.append(
+            _NAMES_OPEN.format("1 name in a chat is" if open_names == 1 else f"{open_names} names in chats are")
+        )
+    run = tx.connection.execute
+    would = run(select(func.count()).select_from(job_people).where(job_people.c.job_id == job_id)).scalar_one()
+    present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
+    members = run(select(func.count()).select_from(memberships).where(*present)).scalar_one()
+    if would * 2 > members:
+        doubts.append(_MOST.format(would, members, "" if members == 1 else "s"))
+    return doubts
 
 
 def removal_result(job: Job, items: Iterable[LedgerItem]) -> JsonDict:

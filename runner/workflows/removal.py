@@ -15,7 +15,7 @@ from runner.groups.pacing import Pacing, TooSoon, asked_lately
 from runner.groups.queue import QueueEntry, QueueRows
 from runner.groups.removal import Answer, Removal
 from runner.groups.review import admit_removal
-from runner.groups.summary import removal_result, summary_of
+from runner.groups.summary import doubts_about, removal_result, summary_of
 from runner.groups.walk import Preview, QueueWalk, Walk
 from runner.job import JsonDict
 from runner.opening import call_seconds
@@ -156,6 +156,19 @@ def remove(job: JobContext, removal: Removal, config: QueueConfig, window_ms: in
             note(batch, removal)
         else:
             deal_with(job, batch, removal, pacing)
+    if config.dry_run:
+        warn(job, removal)
+
+
+def warn(job: JobContext, removal: Removal) -> None:
+    """At the end of a dry run, when its list is whole; what its gateway has said before stays."""
+
+    def book(tx: Transaction) -> None:
+        warnings = [*job.result.get("warnings", []), *doubts_about(tx, removal.group, job.id)]
+        if warnings:
+            job.result["warnings"] = list(dict.fromkeys(warnings))
+
+    job.commit(book)
 
 
 def note(batch: Batch[QueueEntry], removal: Removal) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from runner.gateway import Listing
 from runner.groups.member import MemberEntry
+from runner.groups.unmatched import UnmatchedAuthor, UnmatchedRows
 from runner.groups.whitelist import WhitelistRows
 from runner.job import JsonDict
 from tests.gateways.slow import SlowGateway, configure
@@ -66,3 +67,58 @@ def test_who_was_skipped_or_is_gone_is_named_by_their_number_too(bench: Bench, m
     result = bench.done(dryRun=True)
     assert result["alreadyGone"] == [person(1, "not in the group any more")]
     assert result["skipped"] == [person(2, "an admin of the group")]
+
+
+# -- doubts ------------------------------------------------------------------------------------------------------
+
+
+def talkative(bench: Bench, count: int) -> None:
+    bench.members(*(MemberEntry(lid(n), last_active_at=NOW) for n in range(100, 100 + count)))
+
+
+def leave_open(bench: Bench, *names: str) -> None:
+    with bench.store.write() as tx:
+        for name in names:
+            UnmatchedRows(tx).put(bench.group, UnmatchedAuthor(name, 3, NOW, NOW, "chat.txt"))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"), [(["Ana"], "1 name in a chat is"), (["Ana", "Zoe"], "2 names in chats are")]
+)
+@pytest.mark.parametrize("type_name", ["removal_workflow", "removal_queue"])
+def test_a_dry_run_warns_of_names_that_nobody_has_matched(
+    bench: Bench, type_name: str, names: list[str], said: str
+) -> None:
+    talkative(bench, 6)
+    leave_open(bench, *names)
+    (warning,) = bench.done(type_name, dryRun=True)["warnings"]
+    assert warning.startswith(f"{said} matched to no member")
+    assert "runner import chat --match-names" in warning
+    assert "ignoreUnmatched" in warning
+
+
+def test_a_dry_run_warns_where_more_than_half_would_go(bench: Bench) -> None:
+    talkative(bench, 5)
+    (warning,) = bench.done(dryRun=True)["warnings"]
+    assert warning.startswith("6 of 11 members would be removed, more than half: look at whether the export is of this")
+    assert "warnings" not in bench.done()
+
+
+def test_half_of_a_group_is_no_surprise(bench: Bench) -> None:
+    talkative(bench, 6)
+    assert "warnings" not in bench.done(dryRun=True)
+
+
+def test_a_dry_run_that_goes_on_warns_once(bench: Bench) -> None:
+    job_id = bench.start(dryRun=True, batchSize=4)
+    leave_open(bench, "Ana")
+    bench.ring_after_each_commit()
+    ends = [bench.run(job_id)]
+    while ends[-1] == "stopped":
+        bench.new_bell()
+        ends.append(bench.run_again(job_id))
+    assert ends[-1] == "completed"
+    assert [warning.split(":")[0] for warning in bench.result(job_id)["warnings"]] == [
+        "1 name in a chat is matched to no member, and may be anybody's",
+        "6 of 6 members would be removed, more than half",
+    ]
