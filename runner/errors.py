@@ -116,10 +116,17 @@ class LockBusy(Conflict):
 
 
 class UnmatchedAuthors(Conflict):
-    def __init__(self, count: int) -> None:
+    """``names``: some of them; at most five are shown, each at most 60 characters long."""
+
+    def __init__(self, count: int, names: Sequence[str] = ()) -> None:
+        shown = ", ".join(name[:60] for name in names[:5])
+        more = ", …" if shown and count > len(names[:5]) else ""
+        named = f" ({shown}{more})" if shown else ""
+        who = "1 author" if count == 1 else f"{count} authors"
+        matched = "is not matched to a member" if count == 1 else "are not matched to members"
         super().__init__(
-            f"{count} authors of imported messages are not matched to members, so active people could be removed; "
-            "match them with 'runner import chat --match-names', or start with \"ignoreUnmatched\": true"
+            f"{who} of imported messages {matched}{named}, so active people could be removed; answer with 'runner "
+            'import chat --match-names ask\', or start with ignoreUnmatched=true (in JSON: "ignoreUnmatched": true)'
         )
         self.count = count
 

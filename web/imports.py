@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import tzinfo
 from functools import partial
 from pathlib import Path
@@ -12,14 +13,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from runner.clock import iso
 from runner.groups.export import DateOrder, DateOrderOpen, ExportError
+from web.configuration import read_settings
 from web.database import opened_store
+from web.import_summary import shown_database, tell_chat, tell_members
 from web.moments import read_moment
-from web.printing import complain, say
+from web.printing import complain
 
 if TYPE_CHECKING:  # what needs database code is loaded by the command that runs, not by `runner --help`
-    from runner.groups.imports import ChatSummary, MembersSummary
+    from runner.groups.imports import ChatSummary
 
 QUESTION = 2
 CODES = "Exit codes: 0 taken in · 1 refused, nothing changed · 2 a question is open, or wrong usage · 78 configuration"
@@ -48,7 +50,7 @@ def members(
     since = _moment("--observed-since", observed_since, zone)
     with opened_store(ExportError) as store:
         summary = import_members(store, file, group, since, zone=zone)
-    _tell_members(summary)
+    tell_members(summary, read_settings())
 
 
 @imports.command(epilog=CODES)
@@ -63,6 +65,9 @@ def chat(
     exported_at: Annotated[
         str | None, typer.Option(metavar="TIME", help="When the export was made. Default: the file's own time.")
     ] = None,
+    other_people: Annotated[
+        bool, typer.Option("--other-people", help="It is this group's, though few who wrote are members.")
+    ] = False,
 ) -> None:
     """Takes in a chat export (.txt or .zip): who was active when."""
     from runner.groups.imports import import_chat
@@ -71,14 +76,29 @@ def chat(
     zone = _zone(time_zone)
     made = _moment("--exported-at", exported_at, zone)
     matches = None if match_names == ASK else match_names
-    with opened_store(ExportError) as store:
+    with opened_store(ExportError) as store, _saying_where():
         take = partial(import_chat, store, file, group, zone=zone, exported_at=made)
-        summary = _take(take, date_order, matches)
+        summary = _take(partial(take, other_people=other_people), date_order, matches)
         if match_names == ASK and summary.unmatched:
             with ask_for_matches(store, group, summary.unmatched) as answers:
                 if answers is not None:
-                    summary = take(date_order=summary.date_order, matches=answers)
-    _tell_chat(summary)
+                    answered = partial(take, date_order=summary.date_order, matches=answers)
+                    summary = _take_answers(answered, other_people)
+    tell_chat(summary, read_settings())
+
+
+@contextmanager
+def _saying_where() -> Iterator[None]:
+    """That a group is not known here may mean that this is not the server's database."""
+    from runner.groups.imports import GroupUnknown, ImportRefused
+
+    try:
+        yield
+    except GroupUnknown as error:
+        place = shown_database(read_settings())
+        raise ImportRefused(
+            f"{error}. The database is {place}; a server with another RUNNER_HOME has another"
+        ) from None
 
 
 def _take(take: Callable[..., ChatSummary], order: DateOrder | None, matches: Path | None) -> ChatSummary:
@@ -96,38 +116,16 @@ def _take(take: Callable[..., ChatSummary], order: DateOrder | None, matches: Pa
     return take(date_order=chosen, matches=matches)
 
 
-def _tell_members(summary: MembersSummary) -> None:
-    say(f"{summary.rows} people on the list, {summary.added} of them new; {summary.members} in the group now")
-    if not summary.admins:
-        say("Nobody on it is an admin: name them in a column role, or they can be removed like everybody else")
-    if summary.kept_off:
-        say(f"{summary.kept_off} were removed by a job before and stay off: the list does not say they came back later")
-    if summary.unmatched:
-        say(f"{summary.unmatched} authors of chat exports are still matched to nobody")
+def _take_answers(take: Callable[..., ChatSummary], other_people: bool) -> ChatSummary:
+    """Answers cost somebody time: where they show that few are members, that is asked, and they are not lost."""
+    from runner.groups.imports import OtherPeople
 
-
-def _tell_chat(summary: ChatSummary) -> None:
-    say(f"{summary.messages} messages of {summary.authors} authors, dates read as {summary.date_order}")
-    said = (
-        (summary.matched, "are members"),
-        (summary.no_member, "are confirmed to be no members"),
-        (summary.former, "are not in the group any more"),
-        (summary.left_unmatched, "could not be matched to a member"),
-    )
-    for count, words in said:
-        if count:
-            say(f"  {count} {words}")
-    say(f"Activity is known from {iso(summary.observed_from)} to {iso(summary.observed_to)}")
-    if not summary.exported_at_given:
-        say("  The end is the file's own time; if it was copied since, say --exported-at")
-    if summary.unread_lines:
-        say(f"{summary.unread_lines} lines before the first message were not read")
-    if summary.unmatched:
-        say("Nobody is removed while these are open; go through them with --match-names ask:")
-        for author in summary.unmatched[:20]:
-            say(f"  {author.name}: {author.messages} messages, the last {iso(author.last_at)}")
-        if len(summary.unmatched) > 20:
-            say(f"  and {len(summary.unmatched) - 20} more")
+    try:
+        return take(other_people=other_people)
+    except OtherPeople as doubt:
+        complain(doubt)
+        typer.confirm("Is it this group's chat all the same?", abort=True)
+    return take(other_people=True)
 
 
 def _zone(name: str | None) -> tzinfo | None:

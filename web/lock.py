@@ -24,14 +24,36 @@ class ServerLock:
     """Held as long as this process lives; the system frees it, however that ends."""
 
     def __init__(self, settings: Settings) -> None:
-        self._paths = [settings.home / "run" / "server.lock", *_beside_database(settings)]
+        self.paths = [settings.home / "run" / "server.lock", *_beside_database(settings)]
         self._files: list[int] = []
 
     def take(self) -> None:
         """Raises AlreadyRunning, naming the other's pid."""
-        for path in self._paths:
+        for path in self.paths:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._files.append(_take(path))
+
+
+def is_served(settings: Settings) -> bool:
+    """Whether a server of this machine holds this home, or this SQLite file.
+
+    The lock is shared for a moment to find that out: a server that starts in this very moment is refused.
+    """
+    return any(_is_taken(path) for path in ServerLock(settings).paths)
+
+
+def _is_taken(path: Path) -> bool:
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def _take(path: Path) -> int:

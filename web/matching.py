@@ -17,6 +17,7 @@ from runner.groups.identity import person_id, phone_id
 from runner.groups.member import Member, MemberRows
 from runner.groups.unmatched import UnmatchedAuthor
 from runner.store import Store
+from web.import_summary import counted
 from web.printing import say
 from web.visible import visible
 
@@ -28,7 +29,7 @@ _PAGE = 1000
 def ask_for_matches(store: Store, group_wa_id: str, open_names: Sequence[UnmatchedAuthor]) -> Iterator[Path | None]:
     """A file of the answers as an import reads it; None when nothing was answered. It is gone afterwards."""
     members = _members(store, group_wa_id)
-    say("For each name: a number, or a member's name, phone number or id; 0 for no member; Enter to leave it open")
+    say("For each name: a member's name, phone number or id; 0 for no member; Enter to leave it open")
     answers = [(author.name, said) for author in open_names if (said := _ask(author, members)) is not None]
     if not answers:
         yield None
@@ -56,8 +57,10 @@ def candidates(name: str, members: Sequence[Member]) -> list[Member]:
 def _ask(author: UnmatchedAuthor, members: Sequence[Member]) -> str | None:
     """What the answer file says of this author: a member, empty for no member; None: left open."""
     say("")
-    say(f"{author.name}: {author.messages} messages, the last {iso(author.last_at)}")
+    say(f"{author.name}: {counted(author.messages, 'message')}, the last {iso(author.last_at)}")
     offered = candidates(author.name, members)
+    if offered:
+        say("  Perhaps one of these; the number before the name will do:")
     for place, member in enumerate(offered, 1):
         say(f"  {place}  {member.name} ({member.pn or member.lid})")
     while True:

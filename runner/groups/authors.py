@@ -62,7 +62,7 @@ class Authors:
         self._unmatched = UnmatchedRows(tx)
         self._matches = MatchRows(tx)
         self._confirmed = self._matches.all(group)
-        self._any_number_may_be_theirs = self._members.has_any_without_number(group)
+        self.members_without_number = self._members.count_without_number(group)
 
     def confirm(self, path: Path, matches: Iterable[ConfirmedMatch]) -> None:
         """Keeps what was said, for this import and the next ones. Raises ListError."""
@@ -79,6 +79,22 @@ class Authors:
         if faults:
             raise ListError(path, faults)
         self._confirmed = self._matches.all(self._group)
+
+    def is_known(self, author: UnmatchedAuthor) -> bool | None:
+        """Whether they are or ever were in the group; None: nobody can say, for want of an answer or of a list.
+
+        False of a number may be wrong as often as there are ``members_without_number``.
+        """
+        if author.name in self._confirmed:
+            return self._confirmed[author.name] is not None
+        number = _number(author)
+        if number is None:
+            return None
+        try:
+            self._members.find(self._group, number, also_left=True)
+        except MemberNotFound:
+            return None if self._group.listed_at is None else False
+        return True
 
     def book(self, author: UnmatchedAuthor) -> Whose:
         """Books an author's activity with whoever it is, or puts the name on the list of those to be matched."""
@@ -109,7 +125,7 @@ class Authors:
         if author.name in self._confirmed:
             person = self._confirmed[author.name]
             return (Whose.NO_MEMBER if person is None else Whose.MEMBER), person
-        number = phone_id(author.name) if "+" in author.name else None
+        number = _number(author)
         return self._whose_number(number, author) if number else (Whose.UNMATCHED, None)
 
     def _whose_number(self, number: str, author: UnmatchedAuthor) -> tuple[Whose, int | None]:
@@ -118,7 +134,7 @@ class Authors:
             return Whose.MEMBER, self._members.find(self._group, number, also_left=True).person_id
         except MemberNotFound:
             pass
-        if self._any_number_may_be_theirs:
+        if self.members_without_number:
             return Whose.UNMATCHED, None
         if self._group.listed_at is not None and author.last_at <= self._group.listed_at:
             return Whose.FORMER, None
@@ -135,3 +151,7 @@ class Authors:
         if not named:
             raise MemberNotFound
         return named[0]
+
+
+def _number(author: UnmatchedAuthor) -> str | None:
+    return phone_id(author.name) if "+" in author.name else None

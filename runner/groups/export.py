@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from runner.groups.export_dates import DateJudge, DateOrder, DateOrderOpen
-from runner.groups.export_header import LRM, Form, Header, clean, read_header, split_author
+from runner.groups.export_header import LRM, Form, Header, clean, last_quoted, read_header, split_author
 from runner.groups.export_source import ExportError, chat_lines
 
 __all__ = ["AuthorActivity", "DateOrder", "DateOrderOpen", "ExportError", "ExportReading", "read_export"]
@@ -22,6 +22,7 @@ __all__ = ["AuthorActivity", "DateOrder", "DateOrderOpen", "ExportError", "Expor
 MAX_BYTES: Final = 4 * 1024**3
 MAX_NAMES: Final = 50_000
 _NOTICE_CHARS: Final = 30
+_MOST_CHAT_NAMES: Final = 100
 _GROUP_LINE: Final = re.compile(rf"(?P<name>.+?):[ \u00a0\u202f]?{LRM}(?P<text>.*)", re.DOTALL)
 
 Times = dict[DateOrder, datetime]
@@ -45,7 +46,8 @@ class ExportReading:
     `last_message` are None if nobody spoke; `first_line` and `last_line` cover system lines too. All are
     earliest and latest, not file order; `opening` alone is the time of the first line of the file.
     `unread_lines` stood before the first header. `group` is the author taken to be the group itself and left out
-    of `authors`; if a member has that very name, count it as that member's activity all the same.
+    of `authors`; if a member has that very name, count it as that member's activity all the same. `chat_names`:
+    what lines nobody wrote put in quotation marks, the latest first: the chat's names, old ones too; at most 100.
     """
 
     authors: tuple[AuthorActivity, ...]
@@ -59,6 +61,7 @@ class ExportReading:
     date_order: DateOrder
     unread_lines: int
     group: AuthorActivity | None
+    chat_names: tuple[str, ...]
 
 
 def read_export(path: Path, date_order: DateOrder | None = None, max_bytes: int = MAX_BYTES) -> ExportReading:
@@ -145,6 +148,7 @@ class _Chat:
         self._authors: dict[str, _Tally] = {}
         self._quoted: dict[str, _Tally] = {}
         self._voice: _GroupVoice | None = None
+        self._chat_names: dict[str, None] = {}
 
     def add(self, number: int, line: str) -> None:
         header = read_header(line)
@@ -175,6 +179,7 @@ class _Chat:
         if self._voice and self._voice.wrote(header):
             if self._voice.is_notice(line):
                 self._voice.tally.add(times)
+                self._note_name(header.rest)
                 return
             self._unmask(self._voice)
         name, sure = split_author(header.rest)
@@ -182,6 +187,16 @@ class _Chat:
             self._tally(name, self._authors if sure else self._quoted).add(times)
         else:
             self._system += 1
+        if not (name and sure):
+            self._note_name(header.rest)
+
+    def _note_name(self, rest: str) -> None:
+        name = last_quoted(rest)
+        if name:
+            self._chat_names.pop(name, None)
+            self._chat_names[name] = None
+        if len(self._chat_names) > _MOST_CHAT_NAMES:
+            del self._chat_names[next(iter(self._chat_names))]
 
     def _unmask(self, voice: _GroupVoice) -> None:
         """What looked like the group typed something, so it is a person and its lines are messages."""
@@ -236,4 +251,5 @@ class _Chat:
             date_order=order,
             unread_lines=self._unread,
             group=voice.tally.activity(voice.name, order) if voice else None,
+            chat_names=tuple(reversed(self._chat_names)),
         )

@@ -114,6 +114,12 @@ def _wall_time(hour: int, minute: int, second: int, half: int | None) -> time | 
     return time(hour, minute, second) if hour < 24 and minute < 60 and second < 60 else None
 
 
+def last_quoted(rest: str) -> str:
+    """What stands last in quotation marks, as the group's name does in lines that tell of it; "" if nothing does."""
+    found = _QUOTED.findall(rest[: 2 * NAME_CHARS])
+    return found[-1][1:-1].strip() if found else ""
+
+
 def split_author(rest: str) -> tuple[str, bool]:
     """Who wrote the line: (name, sure). An empty name is a system line.
 

@@ -11,7 +11,9 @@ from runner.errors import RunnerError
 from runner.groups.activity import ActivityRows
 from runner.groups.authors import LONGEST_NAME, Authors, Whose, read_matches
 from runner.groups.export import AuthorActivity, DateOrder, ExportReading, read_export
-from runner.groups.group import Group, GroupRows
+from runner.groups.export_name import name_in, other_name
+from runner.groups.export_people import RECENT, PeopleFound
+from runner.groups.group import Group, GroupRows, is_group_id
 from runner.groups.member import MemberRows
 from runner.groups.memberlist import read_members, to_ms
 from runner.groups.silence import MEMBER
@@ -25,6 +27,18 @@ _LONGEST_SOURCE = 200
 
 class ImportRefused(RunnerError):
     """What was given does not fit together; nothing was changed. The message says what to give."""
+
+
+class GroupUnknown(ImportRefused):
+    def __init__(self, wa_id: str) -> None:
+        super().__init__(
+            f"Nothing is known here of the group {wa_id}, so nobody could say whose messages these are. Take it in "
+            f"first: 'runner ingest {wa_id}', or, without a gateway, 'runner import members FILE --group {wa_id}'"
+        )
+
+
+class OtherPeople(ImportRefused):
+    """Too few of those who wrote in an export are or were in the group: it seems to be another group's."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,7 @@ class MembersSummary:
     kept_off: int
     unmatched: int
     admins: int
+    group_name: str | None
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,7 @@ class ChatSummary:
 
     ``observed_to`` is when the export was made: ``exported_at_given``, else the file's own time, which is wrong for a
     file that was copied since. ``unmatched``: the names to be matched now, of earlier exports too; at most 1000.
+    ``chat_name``: what the file calls the chat, where the group has another name here; else None.
     """
 
     group_wa_id: str
@@ -65,6 +81,8 @@ class ChatSummary:
     exported_at_given: bool
     date_order: DateOrder
     unread_lines: int
+    group_name: str | None
+    chat_name: str | None
 
 
 def import_members(
@@ -93,7 +111,7 @@ def import_members(
         )
     with store.write() as tx:
         groups, members = GroupRows(tx), MemberRows(tx)
-        group = _group(tx, group_wa_id, name)
+        group = _new_group(tx, group_wa_id, name)
         before = members.count(group)
         new_since = tx.now
         members.put_all(group, entries, tx.now)
@@ -108,10 +126,10 @@ def import_members(
         kept_off = members.count_kept_off(group, entries)
         unmatched = UnmatchedRows(tx).count(group)
     admins = sum(entry.role not in (None, MEMBER) for entry in entries)
-    return MembersSummary(group_wa_id, len(entries), after - before, after, kept_off, unmatched, admins)
+    return MembersSummary(group_wa_id, len(entries), after - before, after, kept_off, unmatched, admins, group.name)
 
 
-def import_chat(
+def import_chat(  # noqa: PLR0913 - each is one thing that an export does not say of itself
     store: Store,
     path: Path,
     group_wa_id: str,
@@ -120,12 +138,14 @@ def import_chat(
     zone: tzinfo | None = None,
     matches: Path | None = None,
     exported_at: int | None = None,
+    other_people: bool = False,
 ) -> ChatSummary:
-    """Takes in the chat export at ``path``; makes the group, if it is new. The same export again changes nothing.
+    """Takes in the chat export at ``path``. The same export again changes nothing.
 
     ``zone``: of the phone that made it, None: this machine's. ``matches``: a file that says which member an author is,
-    see ``read_matches``; kept for the next import. ``exported_at``: UTC ms. Raises ExportError, ListError,
-    ImportRefused, OSError.
+    see ``read_matches``; kept for the next import. ``exported_at``: UTC ms. ``other_people``: that few of those who
+    wrote are members is right, see ``PeopleFound``; without it OtherPeople is raised. Raises ExportError, ListError,
+    OSError, and ImportRefused: GroupUnknown for a group that is not here.
     """
     chat = _Chat(read_export(path, date_order), path, zone)
     confirmed = read_matches(matches) if matches else []
@@ -133,10 +153,12 @@ def import_chat(
         chat.check_not_in_future(tx.now)
         if exported_at is not None and exported_at > tx.now + _CLOCK_ERROR_MS:
             raise ImportRefused("exported-at lies in the future")
-        group = _group(tx, group_wa_id, None)
+        group = _known_group(tx, group_wa_id)
         authors = Authors(tx, group)
         if matches:
             authors.confirm(matches, confirmed)
+        if not other_people:
+            chat.check_people(authors, group)
         counts = Counter(authors.book(author) for author in chat.authors())
         if chat.reading.group:
             authors.book_namesake(chat.author(chat.reading.group))
@@ -144,7 +166,7 @@ def import_chat(
         observed = chat.observed(tx.now, exported_at)
         ActivityRows(tx).observed(group, *observed, _CHAT)
         unmatched = tuple(UnmatchedRows(tx).list(group))
-    return chat.summary(group_wa_id, counts, unmatched, observed, exported_at is not None)
+    return chat.summary(group, counts, unmatched, observed, exported_at is not None)
 
 
 @dataclass(frozen=True)
@@ -161,6 +183,14 @@ class _Chat:
                 f"the last line of {self.path.name} ({self.reading.last_line:%Y-%m-%d %H:%M}) lies in the future: "
                 "give the time zone of the phone that made it, or another date order"
             )
+
+    def check_people(self, authors: Authors, group: Group) -> None:
+        """Raises OtherPeople. Before anybody is booked: that makes members of numbers nobody has."""
+        since = self.reading.last_line - RECENT
+        recent = (self.author(said) for said in self.reading.authors if said.last >= since)
+        found = PeopleFound.of(map(authors.is_known, recent), authors.members_without_number)
+        if found.are_others:
+            raise OtherPeople(found.refusal(self.path.name, name_in(self.reading, self.path), group))
 
     def authors(self) -> list[UnmatchedAuthor]:
         return [self.author(activity) for activity in self.reading.authors]
@@ -185,14 +215,14 @@ class _Chat:
 
     def summary(
         self,
-        group_wa_id: str,
+        group: Group,
         counts: Counter[Whose],
         unmatched: tuple[UnmatchedAuthor, ...],
         observed: tuple[int, int],
         exported_at_given: bool,
     ) -> ChatSummary:
         return ChatSummary(
-            group_wa_id,
+            group.wa_id,
             self.reading.messages,
             len(self.reading.authors),
             counts[Whose.MEMBER],
@@ -204,13 +234,24 @@ class _Chat:
             exported_at_given,
             self.reading.date_order,
             self.reading.unread_lines,
+            group.name,
+            other_name(self.reading, self.path, group),
         )
 
     def _ms(self, said: datetime, *, latest: bool) -> int:
         return to_ms(said, self.zone, latest=latest)
 
 
-def _group(tx: Transaction, wa_id: str, name: str | None) -> Group:
+def _known_group(tx: Transaction, wa_id: str) -> Group:
+    if not is_group_id(wa_id):
+        raise ImportRefused(f"{wa_id!r} is not a group id: digits@g.us or digits-digits@g.us")
+    group = GroupRows(tx).find(wa_id)
+    if group is None:
+        raise GroupUnknown(wa_id)
+    return group
+
+
+def _new_group(tx: Transaction, wa_id: str, name: str | None) -> Group:
     try:
         return GroupRows(tx).create(wa_id, name)
     except ValueError as error:

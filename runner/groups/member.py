@@ -111,10 +111,10 @@ class MemberRows:
         present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
         return self._run(select(func.count()).select_from(memberships).where(*present)).scalar_one()
 
-    def has_any_without_number(self, group: Group) -> bool:
-        """Whether somebody in the group is known by lid alone, so that any phone number might be theirs."""
+    def count_without_number(self, group: Group) -> int:
+        """How many in the group are known by lid alone, so that any phone number might be theirs."""
         query = _members(group).where(memberships.c.left_at.is_(None), people.c.pn.is_(None))
-        return self._run(query.limit(1)).first() is not None
+        return self._run(select(func.count()).select_from(query.subquery())).scalar_one()
 
     def set_role(self, group: Group, person: int, role: str) -> None:
         """Raises ValueError for a role there is not, MemberNotFound for somebody who never was in the group."""

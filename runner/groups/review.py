@@ -29,9 +29,10 @@ def admit_removal(
 
     A reviewed dry run's people are copied, by internal id: it may be deleted before the job has run.
     """
-    unmatched = 0 if dry_run or ignore_unmatched else UnmatchedRows(tx).count(group)
+    rows = UnmatchedRows(tx)
+    unmatched = 0 if dry_run or ignore_unmatched else rows.count(group)
     if unmatched:
-        raise UnmatchedAuthors(unmatched)
+        raise UnmatchedAuthors(unmatched, [author.name for author in rows.list(group, limit=5)])
     if reviewed is None:
         return
     read = _check_reviewed(tx, group, reviewed)

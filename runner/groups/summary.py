@@ -30,8 +30,8 @@ _SHOWN: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 _ROSTER_NOTE = "taken off the roster kept here; nothing was sent to WhatsApp: somebody has to remove them by hand"
 _NAMES_OPEN = (
-    "{} matched to no member, and may be anybody's: match them with 'runner import chat --match-names'; until then a "
-    'real run is refused without "ignoreUnmatched": true'
+    "{} matched to no member, and may be anybody's: answer with 'runner import chat --match-names ask'; until then a "
+    'real run is refused without ignoreUnmatched=true (in JSON: "ignoreUnmatched": true)'
 )
 _MOST = (
     "{} of {} member{} would be removed, more than half: look at whether the export is of this group, and whether the "

@@ -84,11 +84,12 @@ class _Unplaced:
         return any(known not in self._listed.by_id for known in self._run(query).scalars())
 
     def heard_last(self) -> int:
-        """When the last of them who is a member said something, or came; 0: there is none."""
+        """When the last of them who is a member said something, or came; 0: there is none. Not we: we are an admin."""
         if not self._listed.is_whole:
             return 0
         last = (memberships.c.last_active_at, memberships.c.joined_at)
         query = select(self._id, *last).join_from(memberships, people).where(*self._present, *self._alone)
+        query = query.where(memberships.c.is_me.is_(False))
         rows = self._run(query.where(_any_of(*last)))
         times = (max(active or 0, joined or 0) for known, active, joined in rows if known not in self._listed.by_id)
         return max(times, default=0)

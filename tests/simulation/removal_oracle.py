@@ -38,8 +38,8 @@ _TRIED = "SELECT p.lid FROM removal_queue q JOIN people p ON p.id = q.person_id 
 
 @dataclass
 class RemovalOracle(Oracle):
-    """``moved``: who left or came by themselves while nobody knew whether we had removed them; of them the books
-    cannot be right but by luck.
+    """``moved``: who left or came by themselves while nobody knew whether we had removed them, or had left before a
+    call for them, by a list that showed them still; of them the books cannot be right but by luck.
     """
 
     moved: set[str] = field(default_factory=set)
@@ -87,6 +87,8 @@ class RemovalOracle(Oracle):
     def call_begins(self, process: SimProcess, ids: Sequence[str]) -> None:
         super().call_begins(process, ids)
         assert process.run is not None
+        there = set().union(*self.villages.groups.values())
+        self.moved |= {known for known in ids if known not in there and not self._effects[known]}
         for key, exempt in self._exempt.items():
             if key[0] == process.run.job_id and (touched := exempt.keys() & set(ids)):
                 self.found("nobody exempt is touched", str({known: exempt[known] for known in touched}))

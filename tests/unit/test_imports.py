@@ -102,8 +102,9 @@ def test_with_a_list_of_numbers_others_have_left_or_are_new(chat: Chat, tmp_path
     chat.kept.now = NOW
     chat.says(NOW - 50 * DAY, f"{PHONE}: has left since")
     chat.says(NOW - 5 * DAY, "+33 1 11 11 11 11: has come since")
+    chat.says(NOW - 5 * DAY, "+33 10 00 00 00 01: was always there")
     summary = chat.take_in()
-    assert (summary.matched, summary.former, summary.left_unmatched) == (1, 1, 0)
+    assert (summary.matched, summary.former, summary.left_unmatched) == (2, 1, 0)
     assert sorted(str(member.pn) for member in chat.kept.members()) == [
         "331000000001@s.whatsapp.net",
         "33111111111@s.whatsapp.net",

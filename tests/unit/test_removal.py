@@ -514,7 +514,7 @@ def test_an_unknown_group_is_not_accepted(bench: Bench) -> None:
 def test_unmatched_authors_stop_a_real_run_alone(bench: Bench) -> None:
     with bench.store.write() as tx:
         UnmatchedRows(tx).put(bench.group, UnmatchedAuthor("Ana", 3, NOW, NOW, "chat.txt"))
-    with pytest.raises(UnmatchedAuthors, match="1 authors"):
+    with pytest.raises(UnmatchedAuthors, match=r"1 author .* is not matched to a member \(Ana\)"):
         bench.start()
     bench.done(dryRun=True)
     bench.done(options={"ignoreUnmatched": True})

@@ -145,6 +145,12 @@ def test_who_was_heard_before_the_window_alone_holds_nobody_back(slow: Bench) ->
     goes(slow)
 
 
+def test_we_ourselves_hold_nobody_back(slow: Bench) -> None:
+    """Whoever removes people is an admin, and shown as one."""
+    slow.members(MemberEntry(pn=pn(98), last_active_at=NOW - DAY, is_me=True), MemberEntry(lid=lid(99)))
+    goes(slow)
+
+
 def test_who_was_put_in_the_queue_by_hand_goes_whoever_was_heard(slow: Bench) -> None:
     slow.members(MemberEntry(pn=pn(99), last_active_at=NOW - DAY), MemberEntry(lid=lid(99)))
     with slow.store.write() as tx:

@@ -180,11 +180,13 @@ def test_a_list_and_a_chat_are_taken_in_and_names_asked_for(home: Path, group: s
     assert "Nobody in this group" in asked.stdout
     assert "could not be matched" not in asked.stdout
     assert "2 are members" in asked.stdout
-    assert "1 are confirmed to be no members" in asked.stdout
+    assert "1 is confirmed to be no member" in asked.stdout
 
 
 def test_an_open_date_order_is_a_question_and_no_guess(home: Path, group: str) -> None:
-    export = home / "chat.txt"
+    members, export = home / "members.csv", home / "chat.txt"
+    members.write_text("phone\n+55 11 98765-4321\n")
+    invoke_import("members", str(members), "--group", group)
     export.write_text("01/02/2026, 09:00 - Ana: hello\n02/03/2026, 09:00 - Ana: hi\n", "utf-8")
     asked = invoke_import("chat", str(export), "--group", group)
     assert asked.exit_code == 2

@@ -1,0 +1,156 @@
+"""``runner import``: where it went, whose chat it was, and what is asked rather than guessed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from runner.clock import Clock
+from runner.errors import UnmatchedAuthors
+from runner.groups.group import GroupRows
+from runner.settings import Settings
+from runner.stores.database import SqlStore
+from web.import_summary import shown_database
+from web.imports import imports
+from web.lock import ServerLock
+
+GROUP, ELSEWHERE = "120363000000000009@g.us", "120363000000000010@g.us"
+WHEN = ("--exported-at", "2026-01-16", "--time-zone", "UTC", "--date-order", "dmy")
+NO_SERVER = "Warning: no server with the home"
+
+
+def phone(number: int) -> str:
+    return f"+55 11 98765-{number:04d}"
+
+
+class Terminal:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = folder / "home" / "runner.db"
+
+    def take_members(self, *numbers: int, name: str | None = None) -> Result:
+        path = self.folder / "members.csv"
+        path.write_text("\n".join(["phone,role", *(f"{phone(number)},admin" for number in numbers)]))
+        taken = CliRunner().invoke(imports, ["members", str(path), "--group", GROUP])
+        if name is not None:
+            store = SqlStore(f"sqlite:///{self.database}", Clock(), pooled=False)
+            with store.write() as tx:
+                GroupRows(tx).change(GroupRows(tx).get(GROUP).id, name=name)
+            store.close()
+        return taken
+
+    def take_chat(
+        self, *authors: str, more: tuple[str, ...] = (), group: str = GROUP, file: str = "chat.txt", answers: str = ""
+    ) -> Result:
+        path = self.folder / file
+        path.write_text("\n".join(f"{day}/01/2026, 09:00 - {name}: hello" for day, name in enumerate(authors, 1)))
+        return CliRunner().invoke(imports, ["chat", str(path), "--group", group, *WHEN, *more], input=answers)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setenv("RUNNER_HOME", str(tmp_path / "home"))
+    return Terminal(tmp_path)
+
+
+def test_where_it_went_is_said(terminal: Terminal) -> None:
+    listed = terminal.take_members(1, name="Book club")
+    assert f"Taken into the group {GROUP} of the database sqlite:///{terminal.database}\n" in listed.stdout
+    said = terminal.take_chat(phone(1))
+    assert f"Taken into the group Book club ({GROUP}) of the database sqlite:///{terminal.database}\n" in said.stdout
+    assert "Is it the right file?" not in said.stdout
+
+
+def test_that_no_server_runs_there_is_said(terminal: Terminal) -> None:
+    assert f"{NO_SERVER} {terminal.folder / 'home'} runs" in terminal.take_members(1).stdout
+    ServerLock(Settings()).take()
+    assert NO_SERVER not in terminal.take_members(1).stdout
+    assert NO_SERVER not in terminal.take_chat(phone(1)).stdout
+
+
+def test_a_server_of_another_home_may_hold_this_database(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNNER_DATABASE_URL", f"sqlite:///{terminal.folder / 'shared.db'}")
+    assert NO_SERVER in terminal.take_members(1).stdout
+    ServerLock(Settings(home=terminal.folder / "another")).take()
+    assert NO_SERVER not in terminal.take_members(1).stdout
+
+
+def test_a_look_at_the_lock_leaves_it_free(terminal: Terminal) -> None:
+    terminal.take_members(1)
+    (terminal.folder / "home" / "run").mkdir(exist_ok=True)
+    (terminal.folder / "home" / "run" / "server.lock").touch()
+    assert NO_SERVER in terminal.take_members(1).stdout
+    ServerLock(Settings()).take()
+
+
+def test_the_password_of_a_database_is_not_shown() -> None:
+    settings = Settings(database_url="postgresql+psycopg://me:secret@db.example/runner")
+    assert shown_database(settings) == "postgresql+psycopg://me:***@db.example/runner"
+
+
+def test_a_group_that_is_not_known_is_refused_with_what_to_do(terminal: Terminal) -> None:
+    terminal.take_members(1)
+    refused = terminal.take_chat(phone(1), group=ELSEWHERE)
+    assert refused.exit_code == 1
+    assert f"'runner ingest {ELSEWHERE}'" in refused.stderr
+    assert f"The database is sqlite:///{terminal.database}" in refused.stderr
+
+
+def test_another_groups_chat_is_refused_unless_it_is_said_to_be_right(terminal: Terminal) -> None:
+    terminal.take_members(1, 2, 3, 4, name="Book club")
+    others = [phone(number) for number in range(100, 111)]
+    file = "WhatsApp Chat with Beach.txt"
+    refused = terminal.take_chat(phone(1), *others, file=file)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "of 12 people who wrote in its last 60 days" in refused.stderr
+    assert f"it calls the chat 'Beach'; the group here is 'Book club' ({GROUP})" in refused.stderr
+    taken = terminal.take_chat(phone(1), *others, file=file, more=("--other-people",))
+    assert taken.exit_code == 0, taken.output
+    assert "  1 is a member\n  11 are not in the group any more\n" in taken.stdout
+    assert "Warning: in the file the chat is called Beach, here Book club. Is it the right file?" in taken.stdout
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("y", 0, False), ("n", 1, True)])
+def test_answers_that_say_it_is_another_groups_are_asked_about(
+    terminal: Terminal, answer: str, code: int, left: bool
+) -> None:
+    terminal.take_members(1)
+    said = terminal.take_chat("Ana", "Bo", more=("--match-names", "ask"), answers=f"0\n0\n{answer}\n")
+    assert (said.exit_code, "chat of another group" in said.stderr) == (code, True), said.output
+    assert ("2 are confirmed to be no members" in said.stdout) is not left
+    assert ("2 could not be matched" in terminal.take_chat("Ana", "Bo", more=("--other-people",)).stdout) is left
+
+
+def test_one_is_said_as_one(terminal: Terminal) -> None:
+    terminal.take_members(1)
+    said = terminal.take_chat("Ana")
+    assert said.stdout.startswith("1 message of 1 author, dates read as dmy\n  1 could not be matched to a member\n")
+    assert "Nobody is removed while this is open" in said.stdout
+    assert "  Ana: 1 message, the last 2026-01-01" in said.stdout
+    listed = terminal.take_members(1)
+    assert listed.stdout.startswith("1 person on the list, 0 of them new; 1 in the group now\n")
+    assert "1 author of chat exports is still matched to nobody" in listed.stdout
+
+
+def test_a_number_is_asked_for_only_where_some_are_offered(terminal: Terminal) -> None:
+    terminal.take_members(1)
+    asked = terminal.take_chat("Zoe", more=("--match-names", "ask"), answers="\n")
+    assert "For each name: a member's name, phone number or id; 0 for no member; Enter" in asked.stdout
+    assert "Perhaps one of these" not in asked.stdout
+    (terminal.folder / "members.csv").write_text(f"phone,name\n{phone(1)},Zoe Lima\n")
+    CliRunner().invoke(imports, ["members", str(terminal.folder / "members.csv"), "--group", GROUP])
+    offered = terminal.take_chat("Zoe", more=("--match-names", "ask"), answers="1\n")
+    assert "Perhaps one of these; the number before the name will do:\n  1  Zoe Lima" in offered.stdout
+    assert "  1 is a member\n" in offered.stdout
+
+
+def test_who_is_not_matched_is_named() -> None:
+    assert str(UnmatchedAuthors(1, ["Ana"])) == (
+        "1 author of imported messages is not matched to a member (Ana), so active people could be removed; answer "
+        "with 'runner import chat --match-names ask', or start with ignoreUnmatched=true (in JSON: "
+        '"ignoreUnmatched": true)'
+    )
+    many = str(UnmatchedAuthors(7, ["A", "B", "C", "D", "E" * 300, "F"]))
+    assert many.startswith(f"7 authors of imported messages are not matched to members (A, B, C, D, {'E' * 60}, …), so")
