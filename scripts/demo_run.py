@@ -20,6 +20,7 @@ from runner.settings import MIN_DELAY_MS
 from scripts.demo_server import DemoServer, NotAsPromised, throw_away_server, wait_for
 from scripts.demo_show import Json, Show
 from web.client import is_over
+from web.outcomes import number_of
 from web.printing import Bar
 
 WINDOW_MS = 2_592_000_000
@@ -101,8 +102,8 @@ class Demo:
     def _check_books(self, job: Json, removed: list[str]) -> None:
         """History, member list and queue, each asked for by itself."""
         history = self._history()
-        rows = [(one["user"]["name"], _number(_id_of(one)), one["outcome"], one["reason"]) for one in history]
-        self._show.table("Removal history", ("name", "number", "outcome", "why"), rows)
+        rows = [(number_of(_id_of(one)), one["user"]["name"], one["outcome"], one["reason"]) for one in history]
+        self._show.table("Removal history", ("number", "name", "outcome", "why"), rows)
         booked = sorted(_id_of(entry) for entry in history if entry["jobId"] == job["id"])
         promise(booked == sorted(removed), "Result and removal history do not name the same people.")
         left = {_id_of(member) for member in self._members()}
@@ -150,15 +151,12 @@ class Demo:
 
     def _show_people(self, result: Json) -> None:
         would = result["wouldRemove"]
-        rows = [
-            (one["name"], _number(one["id"]), one.get("lastActivity", "never")[:10], one["reason"]) for one in would
-        ]
-        self._show.table("Would be removed", ("name", "number", "last heard", "why"), rows)
+        self._show.people("Would be removed", would)
         named = {one["id"] for one in would}
         whitelist = {_id_of(entry) for entry in self._get("/admin/lists/whitelist", groupId=GROUP)}
         staying = [member for member in self._members() if _id_of(member) not in named]
-        reasons = [(one["user"]["name"], _number(_id_of(one)), why_staying(one, whitelist)) for one in staying]
-        self._show.table("Stays", ("name", "number", "why"), reasons)
+        reasons = [(number_of(_id_of(one)), one["user"]["name"], why_staying(one, whitelist)) for one in staying]
+        self._show.table("Stays", ("number", "name", "why"), reasons)
         self._show.say(f"In its own words: {result['watched']}.")
 
     def _members(self) -> list[Json]:
@@ -207,10 +205,6 @@ def _end_of(job: Json) -> str:
 
 def _id_of(entry: Json) -> str:
     return str(entry["user"]["whatsappId"])
-
-
-def _number(whatsapp_id: str) -> str:
-    return whatsapp_id.partition("@")[0]
 
 
 def _time(text: str) -> datetime:

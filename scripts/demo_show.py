@@ -7,10 +7,13 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.json import JSON
 from rich.table import Table
 from rich.text import Text
+
+from web.outcomes import people_table
 
 Json = dict[str, Any]
 JSON_HEADER = "Content-Type: application/json"
@@ -48,3 +51,7 @@ class Show:
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         self._console.print(table)
+
+    def people(self, title: str, people: Sequence[Json]) -> None:
+        """As ``runner status`` shows them."""
+        self._console.print(people_table(people, title=title, box=HEAVY_HEAD))

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from web.client import is_over
 from web.visible import visible
 
 out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -97,7 +98,8 @@ class Bar:
 
     def show(self, job: dict[str, Any]) -> None:
         progress = job["progress"]
-        state, left = visible(state_of(job)), f"{progress_of(job)}, ETA {span_of(progress.get('etaSeconds'))}"
+        eta = "" if is_over(job) else f", ETA {span_of(progress.get('etaSeconds'))}"
+        state, left = visible(state_of(job)), progress_of(job) + eta
         if err.is_terminal and self._line is not None:
             done, total = progress["processed"], progress.get("total")
             self._progress.update(self._line, completed=done, total=total, state=state, left=left)

@@ -38,6 +38,7 @@ def job_on_wire(job: Job, result: JsonDict | None, now_ms: int, *, whole: bool =
         waiting=_waiting(job.waiting),
         pausing=job.is_pausing or None,
         retryOf=job.retry_of,
+        reviewed=job.options.get("reviewed"),
         timeoutMs=job.timeout_ms,
         maxMemoryMb=job.max_memory_mb,
         beyondLimit=job.stop_reason.value if job.stop_reason in _LIMITS else None,

@@ -14,7 +14,8 @@ from runner.settings import Settings
 from runner.token import PREFIX, is_token
 from web.client import Client, NotReachable, Refused
 from web.configuration import WrongConfiguration, read_settings
-from web.printing import Bar, complain, print_job, print_jobs, print_json, print_preview, say
+from web.outcomes import print_outcome
+from web.printing import Bar, complain, print_jobs, print_json, print_preview, say
 
 FAILED, USAGE, CANCELLED, REFUSED, UNREACHABLE, TOO_LONG = 1, 2, 3, 4, 5, 6
 CODES = (
@@ -73,13 +74,13 @@ def start(
 
 
 def status(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
-    """Shows a job."""
+    """Shows a job; of a removal, the people one a line."""
     with _client(url) as client:
         job = client.status(job_id)
     if as_json:
         print_json(job)
     else:
-        print_job(job)
+        print_outcome(job)
 
 
 def cancel(

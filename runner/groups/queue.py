@@ -70,7 +70,8 @@ class QueueEntry:
 
     def ledger_item(self, outcome: str | None = None, **data: Any) -> LedgerItem:
         """What the job's ledger says of them; absent values are absent."""
-        known = {"id": self.shown_id, "name": self.name, "personId": self.person_id, "reason": self.reason}
+        known = {"id": self.shown_id, "phoneNumber": self.pn, "name": self.name, "personId": self.person_id}
+        known["reason"] = self.reason
         known["lastActivity"] = None if self.last_active_at is None else iso(self.last_active_at)
         said = {name: value for name, value in (known | data).items() if value is not None}
         return LedgerItem(f"person:{self.person_id}" if self.id is None else str(self.id), outcome, said)

@@ -13,18 +13,30 @@ from runner.groups.booking import GIVEN_UP, REFUSED, REMOVED, WOULD_REMOVE
 from runner.groups.group import Group
 from runner.groups.judgement import ALREADY_GONE, SKIPPED
 from runner.groups.queue import QueueRows
+from runner.groups.unmatched import UnmatchedRows
 from runner.job import Job, JsonDict
 from runner.store import Transaction
 from runner.stores.batches import LedgerItem
+from runner.stores.group_schema import job_people, memberships
 
+_PERSON = ("id", "phoneNumber", "name", "lastActivity", "reason")
 _SHOWN: dict[str, tuple[str, tuple[str, ...]]] = {
-    REFUSED: ("refused", ("id", "code", "reason")),
-    ALREADY_GONE: ("alreadyGone", ("id", "name", "reason")),
-    GIVEN_UP: ("givenUp", ("id", "name", "reason")),
-    SKIPPED: ("skipped", ("id", "name", "reason")),
-    WOULD_REMOVE: ("wouldRemove", ("id", "name", "lastActivity", "reason")),
+    REMOVED: ("removed", _PERSON),
+    REFUSED: ("refused", ("id", "phoneNumber", "name", "lastActivity", "code", "reason")),
+    ALREADY_GONE: ("alreadyGone", _PERSON),
+    GIVEN_UP: ("givenUp", _PERSON),
+    SKIPPED: ("skipped", _PERSON),
+    WOULD_REMOVE: ("wouldRemove", _PERSON),
 }
 _ROSTER_NOTE = "taken off the roster kept here; nothing was sent to WhatsApp: somebody has to remove them by hand"
+_NAMES_OPEN = (
+    "{} matched to no member, and may be anybody's: answer with 'runner import chat --match-names ask'; until then a "
+    'real run is refused without ignoreUnmatched=true (in JSON: "ignoreUnmatched": true)'
+)
+_MOST = (
+    "{} of {} member{} would be removed, more than half: look at whether the export is of this group, and whether the "
+    "window is as long as it was meant"
+)
 
 
 def summary_of(tx: Transaction, group: Group, window_ms: int, now: int, slack_ms: int) -> JsonDict:
@@ -42,17 +54,37 @@ def summary_of(tx: Transaction, group: Group, window_ms: int, now: int, slack_ms
     return {"sync": said, "watched": str(watched)}
 
 
+def doubts_about(tx: Transaction, group: Group, job_id: str) -> list[str]:
+    """What to look at before the list of this dry run is believed, in sentences: it would surprise at the real run."""
+    open_names = UnmatchedRows(tx).count(group)
+    doubts = []
+    if open_names:
+        doubts.append(
+            _NAMES_OPEN.format("1 name in a chat is" if open_names == 1 else f"{open_names} names in chats are")
+        )
+    run = tx.connection.execute
+    would = run(select(func.count()).select_from(job_people).where(job_people.c.job_id == job_id)).scalar_one()
+    present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
+    members = run(select(func.count()).select_from(memberships).where(*present)).scalar_one()
+    if would * 2 > members:
+        doubts.append(_MOST.format(would, members, "" if members == 1 else "s"))
+    return doubts
+
+
 def removal_result(job: Job, items: Iterable[LedgerItem]) -> JsonDict:
-    """What the ledger adds to the job's result, in one pass; lists that would be empty are left out."""
+    """What the ledger adds to the job's result, in one pass; lists that would be empty are left out.
+
+    Where the gateway lists people by lid, an ``id`` says nothing to a reader; number and name stand beside it.
+    """
     result: JsonDict = {"removedWhatsappIds": []}
     if job.config.get("dryRun") is True:
         result["wouldRemove"] = []
     for item in items:
         if item.outcome == REMOVED:
             result["removedWhatsappIds"].append(item.data["id"])
-        elif item.outcome is None:
+        if item.outcome is None:
             result.setdefault("unknownWhatsappIds", []).append(item.data["id"])
-        elif item.outcome in _SHOWN:
+        if item.outcome in _SHOWN:
             name, fields = _SHOWN[item.outcome]
             result.setdefault(name, []).append(_only(item.data, fields))
     if job.result.get("via") == "roster" and result["removedWhatsappIds"]:

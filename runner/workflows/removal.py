@@ -15,7 +15,7 @@ from runner.groups.pacing import Pacing, TooSoon, asked_lately
 from runner.groups.queue import QueueEntry, QueueRows
 from runner.groups.removal import Answer, Removal
 from runner.groups.review import admit_removal
-from runner.groups.summary import removal_result, summary_of
+from runner.groups.summary import doubts_about, removal_result, summary_of
 from runner.groups.walk import Preview, QueueWalk, Walk
 from runner.job import JsonDict
 from runner.opening import call_seconds
@@ -51,7 +51,12 @@ def admit(tx: Transaction, job_id: str, config: QueueConfig, options: RemovalOpt
         dry_run=config.dry_run,
         reviewed=options.reviewed,
         ignore_unmatched=options.ignore_unmatched,
+        window_ms=window_of(config),
     )
+
+
+def window_of(config: QueueConfig) -> int | None:
+    return config.inactivity_window_ms if isinstance(config, WorkflowConfig) else None
 
 
 def settle(job: JobContext, batch: Batch[Any], config: QueueConfig) -> None:
@@ -64,13 +69,13 @@ def foretell(tx: Transaction, settings: Settings, config: QueueConfig, options: 
     pace = pace_of(settings)
     if not pace.is_on:
         return {}
-    window = config.inactivity_window_ms if isinstance(config, WorkflowConfig) else None
+    window = window_of(config)
     group, reviewed = GroupRows(tx).get(config.group_wa_id), options.reviewed if options else None
     slack_ms = int(settings.observation_slack_hours * 3_600_000)
     people = Preview(group, window, tx.now, slack_ms, reviewed).remaining(tx, None)
     ms_each = config.delay_ms / config.batch_size * (1 + pace.jitter / 2)
     ends = pace.ends_at(tx.now, people, asked_lately(tx, group), ms_each)
-    words = f"{people} people, at this pace {about(ends - tx.now)}"
+    words = f"{people} {'person' if people == 1 else 'people'}, at this pace {about(ends - tx.now)}"
     return {"pacing": pace.on_wire(), "estimate": {"seconds": round((ends - tx.now) / 1000), "words": words}}
 
 
@@ -151,6 +156,19 @@ def remove(job: JobContext, removal: Removal, config: QueueConfig, window_ms: in
             note(batch, removal)
         else:
             deal_with(job, batch, removal, pacing)
+    if config.dry_run:
+        warn(job, removal)
+
+
+def warn(job: JobContext, removal: Removal) -> None:
+    """At the end of a dry run, when its list is whole; what its gateway has said before stays."""
+
+    def book(tx: Transaction) -> None:
+        warnings = [*job.result.get("warnings", []), *doubts_about(tx, removal.group, job.id)]
+        if warnings:
+            job.result["warnings"] = list(dict.fromkeys(warnings))
+
+    job.commit(book)
 
 
 def note(batch: Batch[QueueEntry], removal: Removal) -> None:

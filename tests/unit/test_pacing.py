@@ -230,8 +230,12 @@ def test_a_batch_above_a_cap_is_refused(make: Callable[..., Bench]) -> None:
     ]
 
 
-def test_a_start_says_how_long_it_will_take(make: Callable[..., Bench]) -> None:
-    bench = make(1001, gateway="roster", pace_group_per_day=200)
+@pytest.mark.parametrize(
+    ("people", "seconds", "words"),
+    [(1001, 432_000, "1001 people, at this pace 5 days"), (1, 0, "1 person, at this pace 1 second")],
+)
+def test_a_start_says_how_long_it_will_take(make: Callable[..., Bench], people: int, seconds: int, words: str) -> None:
+    bench = make(people, gateway="roster", pace_group_per_day=200)
     workflow = find_workflow("removal_workflow")
     assert workflow is not None
     given = {"groupWaId": WA_ID, "batchSize": 5, "delayMs": 10_000, "dryRun": False, "inactivityWindowMs": 30 * DAY}
@@ -240,7 +244,7 @@ def test_a_start_says_how_long_it_will_take(make: Callable[..., Bench]) -> None:
         job_id = write_start(request, bench.settings, tx)
         said = JobRows(tx).get(job_id).result
     assert said["pacing"] == {"groupPerDay": 200}
-    assert said["estimate"] == {"seconds": 432_000, "words": "1001 people, at this pace 5 days"}
+    assert said["estimate"] == {"seconds": seconds, "words": words}
 
 
 # -- slow down ---------------------------------------------------------------------------------------------------

@@ -259,7 +259,7 @@ def test_an_admin_by_the_fresh_listing_alone_is_spared(slow: Bench, monkeypatch:
     result = slow.done(delayMs=10_000)
     assert {lid(3), lid(12)}.isdisjoint(result["removedWhatsappIds"])
     assert len(result["removedWhatsappIds"]) == 10
-    assert result["skipped"] == [{"id": lid(12), "name": "M12", "reason": "an admin of the group"}]
+    assert [(one["id"], one["reason"]) for one in result["skipped"]] == [(lid(12), "an admin of the group")]
     with slow.store.read() as tx:
         assert [MemberRows(tx).find(slow.group, lid(number)).role for number in (3, 12)] == ["admin"] * 2
 
@@ -343,7 +343,8 @@ def test_the_gateways_word_is_booked_for_each(slow: Bench) -> None:
     configure(slow.home, call_ms=0, refuse={lid(2): "403"})
     result = slow.done()
     assert result["removedWhatsappIds"] == [lid(n) for n in range(1, 13) if n != 2]
-    assert result["refused"] == [{"id": lid(2), "code": "403", "reason": "the slow gateway would not"}]
+    (refused,) = result["refused"]
+    assert (refused["id"], refused["code"], refused["reason"]) == (lid(2), "403", "the slow gateway would not")
     failures = [one for one in slow.history() if one.outcome == "FAILURE"]
     assert [(one.lid, one.code) for one in failures] == [(lid(2), "403")]
     assert slow.queue() == []
@@ -472,6 +473,25 @@ def test_reviewed_must_be_a_completed_dry_run_of_this_group(bench: Bench) -> Non
     assert bench.run(real) == "completed"
     with pytest.raises(InvalidFields, match="was a real one"):
         bench.start(options={"reviewed": real})
+
+
+def test_a_real_run_has_the_window_of_the_dry_run_that_was_read(bench: Bench) -> None:
+    """By a longer or shorter one others are inactive."""
+    bench.silent(1)
+    bench.observed()
+    dry = bench.start(dryRun=True)
+    assert bench.run(dry) == "completed"
+    queue = bench.start("removal_queue", dryRun=True)
+    assert bench.run(queue) == "completed"
+    with pytest.raises(InvalidFields) as raised:
+        bench.start(options={"reviewed": dry}, inactivityWindowMs=7 * DAY)
+    why = "that dry run was of 30 days; give the same window, or make a new dry run"
+    (fault,) = raised.value.faults
+    assert (fault.field, fault.message) == ("inactivityWindowMs", f"inactivityWindowMs must be {30 * DAY}: {why}")
+    bench.done(options={"reviewed": dry}, inactivityWindowMs=7 * DAY, dryRun=True)
+    for type_name in ("removal_workflow", "removal_queue"):
+        bench.done(type_name, {"reviewed": queue})
+        bench.done(type_name, {"reviewed": dry})
 
 
 def test_a_dry_run_of_a_review_lists_the_same_people(bench: Bench) -> None:

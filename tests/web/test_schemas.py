@@ -75,6 +75,10 @@ def test_a_cancel_tells_what_is_really_happening() -> None:
     }
 
 
+def test_whose_list_a_job_is_pinned_to_can_be_seen_afterwards() -> None:
+    assert wire(replace(JOB, options={"reviewed": "job_0"}))["reviewed"] == "job_0"
+
+
 def test_a_job_that_waits_says_until_when() -> None:
     shown = wire(replace(JOB, waiting={"until": NOW, "reason": "slow down"}, waiting_for="job_0"))
     assert shown["waiting"] == {"until": "2024-01-15T10:30:00.000Z", "reason": "slow down"}

@@ -86,6 +86,14 @@ def test_how_a_job_ended_is_the_exit_code(client: testing.TestClient, body: Body
 
 
 @pytest.mark.usefixtures("inside")
+def test_whose_list_a_job_is_pinned_to_is_shown(client: testing.TestClient, body: Body) -> None:
+    pinned = start(client, body | {"reviewed": "job_0"})
+    assert "reviewed: job_0" in run("status", pinned).stdout.splitlines()
+    assert status(client, pinned)["reviewed"] == "job_0"
+    run("cancel", pinned)
+
+
+@pytest.mark.usefixtures("inside")
 def test_a_refusal_is_the_servers_sentence_and_all_its_faults() -> None:
     refused = run("start", "removal_queue", "batchSize=0")
     assert refused.exit_code == 4
