@@ -25,6 +25,6 @@ def _line(job: Job) -> str:
     real = "" if not isinstance(dry_run, bool) else " dry run" if dry_run else " real run"
     progress = job.progress
     done = f"{progress.processed} of {progress.total}" if progress.total is not None else str(progress.processed)
-    state = "" if job.status is JobStatus.RUNNING else ", waits for its turn"
+    waits = f", waits for {job.waiting_for}" if job.waiting_for else ""
     where = f" on {group}" if isinstance(group, str) else ""
-    return f"{job.type}{real}{where}, {done} done{state}: runner cancel {job.id}"
+    return f"{job.type}{real}{where}, {done} done{waits}: runner cancel {job.id}"

@@ -114,7 +114,7 @@ def test_jobs_that_go_on_are_told_with_how_to_end_them(
     mine = [line for line in carried_over(manager) if group in line]
     assert mine[0].startswith(f"walk real run on {group}, ")
     assert mine[0].endswith(f" done: runner cancel {first}")
-    assert mine[1] == f"walk dry run on {group}, 0 done, waits for its turn: runner cancel {second}"
+    assert mine[1] == f"walk dry run on {group}, 0 done, waits for {first}: runner cancel {second}"
     for job_id in (first, second):
         client.simulate_post(f"/admin/jobs/{job_id}/cancel")
     assert [line for line in carried_over(manager) if group in line] == []
