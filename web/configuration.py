@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dotenv import dotenv_values
 from pydantic import ValidationError
+from pydantic_settings import DotEnvSettingsSource
 
 from runner.settings import Settings
 from web.faults import faults_of
@@ -97,7 +97,7 @@ def _nearest(name: str, known: list[str]) -> str:
 
 def _variables() -> set[str]:
     """The names that are set, in the environment or in ``.env``."""
-    return {name.upper() for name in (*os.environ, *dotenv_values(".env"))}
+    return {name.upper() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)}
 
 
 def check_reach(settings: Settings, store: Store) -> None:
