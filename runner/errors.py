@@ -67,7 +67,10 @@ class JobNotFound(NotFound):
 
 class GroupNotFound(NotFound):
     def __init__(self) -> None:
-        super().__init__("Group not found")
+        super().__init__(
+            "Group not found: take it in first, with 'runner ingest GROUP' from its gateway or with "
+            "'runner import members FILE --group GROUP'"
+        )
 
 
 class MemberNotFound(NotFound):

@@ -79,10 +79,13 @@ class Connection:
 
 @dataclass(frozen=True)
 class Sending:
-    """One thing about what the gateway sends by itself, for people. ``next_step``: what to do, where it is not fine."""
+    """One thing about what the gateway sends by itself, for people. ``next_step``: what to do, where it is not fine;
+    ``is_known``: False where it could not be asked.
+    """
 
     words: str
     next_step: str | None = None
+    is_known: bool = True
 
 
 class GatewayError(Exception):

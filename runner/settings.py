@@ -111,6 +111,7 @@ class Settings(BaseSettings):
             )
         if ready:
             self.gateway = ready[0]
+            self.model_fields_set.discard("gateway")  # nobody has set it: what is said of a fault must not say so
         return self
 
     @property

@@ -121,7 +121,8 @@ class Demo:
         self._show.say("This goes on with those who are still in the queue:")
         self._show.post(f"{self._server.url}/admin/jobs/start", body)
         self._show.say(
-            "Nothing was sent to WhatsApp: this group is a list kept here. README.md, 'Your own group', goes on."
+            "Nothing was sent to WhatsApp: this group is a list kept here. "
+            "README.md, 'A real group, in six steps', goes on."
         )
 
     # -- what the steps are made of ----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 
 from runner.demo.people import GROUP, PEOPLE
 from tests.gateways.fake import FakeServer, control
-from tests.test_readme import Reader, answers_in, sections
+from tests.test_readme import README, Block, Reader, answers_in, sections
 from tests.waiting import wait_for
 from web.outcomes import number_of
 
@@ -123,3 +123,9 @@ def test_right_after_the_second_step_nobody_is_inactive(story: Story) -> None:
     assert (result["wouldRemove"], result["sync"]["unknown"]) == ([], unknown)
     assert result["watched"] == f"activity known for 0 of 30 days, {unknown} people unknown"
     assert story.fake.calls("remove") == []
+
+
+def test_the_line_that_lists_the_groups_has_the_id(story: Story) -> None:
+    line = next(one for one in README.splitlines() if one.startswith("    curl") and "fetchAllGroups" in one)
+    found = answers_in(story.reader.paste([Block("tested", "", "bash", line, 0)])[0])
+    assert [one["id"] for one in found[0]] == [GROUP]

@@ -1,156 +1,19 @@
-"""The server: the one place where everything is put together. ``python -m web [--demo]``.
-
-Exit codes: 0 stopped in order · 1 something unexpected · 3 some jobs had to be forced · 4 a second signal: jobs were
-left to end by themselves · 78 the configuration is wrong, and a sentence says what.
-"""
+"""``python -m web [--demo]``: the server; what it is and its exit codes are in ``web/server.py``."""
 
 from __future__ import annotations
 
-import argparse
-import logging
-import os
+import signal
 import sys
-from typing import Any, NoReturn
-
-from sqlalchemy.exc import SQLAlchemyError
-from waitress.channel import HTTPChannel
-from waitress.server import create_server
-
-from runner.clock import Clock
-from runner.errors import RunnerError
-from runner.groups.missed import Missed
-from runner.groups.watchman import Watchman
-from runner.manager import JobManager
-from runner.settings import Settings
-from runner.stores.migrate import migrate
-from runner.stores.tokens import TokenRows
-from runner.sweep import sweep
-from web.app import create_app
-from web.banner import banner
-from web.configuration import WrongConfiguration, check_reach, read_server_settings, unusable_database
-from web.draining import BROKEN, Draining
-from web.intake import BODY_BYTES, parser_for
-from web.lock import AlreadyRunning, ServerLock
-from web.logs import UnknownLevel, set_up_logs
-from web.visible import visible
-
-log = logging.getLogger(__name__)
-_SWEEP_SECONDS = 5.0
-
-WRONG_CONFIGURATION = 78
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m web", description="The server. Configured by RUNNER_* variables.")
-    parser.add_argument("--demo", action="store_true", help="make the demo's group, with members to work on")
-    demo = parser.parse_args(arguments).demo
-    os.umask(0o077)  # what is kept here is people's data
-    try:
-        set_up_logs()
-        settings = read_server_settings()
-        os.environ.pop("RUNNER_TOKEN", None)  # jobs inherit the environment, and none speaks for who started the server
-        lock = ServerLock(settings)
-        lock.take()
-        manager = prepare(settings, demo)
-        missed = Missed(settings.home / "missed.journal")
-        server = listen(manager, missed)
-        watchman = open_manager(manager, missed)
-    except (WrongConfiguration, AlreadyRunning, UnknownLevel) as error:
-        print(f"runner: {visible(str(error))}", file=sys.stderr)
-        return WRONG_CONFIGURATION
-    return serve(manager, server, watchman, demo=demo)
+def run() -> int:
+    # Loading all of it takes a second. Ctrl-C then ends the process as it does any program, without a trace; so it does
+    # until Draining listens: whatever was begun is taken up by the next start, as after a kill.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from web.server import main
 
-
-def prepare(settings: Settings, demo: bool) -> JobManager:
-    """Home, database and manager; nothing runs yet. Raises WrongConfiguration."""
-    try:
-        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Before the database is asked: one of them may have been suspended while it held the lock on writing.
-        sweep([], settings.url, Clock(), _SWEEP_SECONDS)
-        migrate(settings.url)
-        manager = JobManager(settings)
-        check_reach(settings, manager.store)
-        if demo:
-            from runner.demo.seed import seed_demo
-
-            seed_demo(manager.store, manager.clock)
-    except (RunnerError, OSError) as error:
-        raise WrongConfiguration(str(error)) from error
-    except SQLAlchemyError as error:
-        raise unusable_database(settings, error) from error
-    return manager
-
-
-def listen(manager: JobManager, missed: Missed) -> Any:
-    """Binds the port, before anything runs that would have to be stopped again. Raises WrongConfiguration."""
-    settings = manager.settings
-    HTTPChannel.parser_class = parser_for(settings, missed)
-    try:
-        return create_server(
-            create_app(manager, missed),
-            host=settings.host,
-            port=settings.port,
-            threads=16,
-            ident=None,
-            asyncore_use_poll=True,
-            channel_request_lookahead=1,
-            outbuf_high_watermark=65_536,
-            max_request_body_size=BODY_BYTES,
-            connection_limit=2000,
-            channel_timeout=30,
-            trusted_proxy=None,
-            clear_untrusted_proxy_headers=True,
-        )
-    except OSError as error:
-        raise WrongConfiguration(
-            f"Port {settings.port} of {settings.host} cannot be had ({error.strerror}); name another with --port"
-        ) from error
-
-
-def open_manager(manager: JobManager, missed: Missed) -> Watchman:
-    """Starts the processes and takes up what was left: jobs that go on must find a gap in what was heard told.
-
-    Raises WrongConfiguration for workflows that do not load.
-    """
-    watchman = Watchman(manager.settings, manager.store, manager.clock, missed)
-    watchman.begin()
-    try:
-        manager.open()
-    except ImportError as error:
-        raise WrongConfiguration(f"RUNNER_WORKFLOWS: {error}") from error
-    return watchman
-
-
-def serve(manager: JobManager, server: Any, watchman: Watchman, *, demo: bool) -> int:
-    """Answers until it is told to stop; returns the exit code."""
-    draining = Draining(manager)
-    draining.listen()
-    watchman.start()
-    print(banner(manager.settings, server.effective_port, demo=demo, tokens=_any_tokens(manager)), flush=True)
-    try:
-        server.run()
-    except SystemExit:
-        log.debug("Left before the first request")
-    watchman.stop()
-    manager.close()
-    draining.over()
-    log.info("Stopped")
-    if draining.code == BROKEN:
-        _leave_at_once(BROKEN)
-    return draining.code
-
-
-def _any_tokens(manager: JobManager) -> bool:
-    with manager.store.read() as tx:
-        return TokenRows(tx).any_made()
-
-
-def _leave_at_once(code: int) -> NoReturn:
-    """Without waiting for jobs that could not be stopped: they end when this process is gone."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    return main(sys.argv[1:])
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run())

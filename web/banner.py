@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from sqlalchemy.engine import make_url
 
+from runner.groups.pace import pace_of
 from runner.settings import Settings
+from web.configuration import missing_for_a_gateway
 from web.visible import visible
 
 DEMO_START = {
@@ -21,12 +24,15 @@ DEMO_START = {
 
 WITH_TOKENS = "with a token, which the lines below take from RUNNER_TOKEN"
 WITHOUT_TOKENS = "open to this machine alone; 'runner token new' makes a token, and then each call needs one"
+AT_A_DISTANCE = ("evolution", "waha")
 FROM_STDIN = ' -H @- <<< "Authorization: Bearer $RUNNER_TOKEN"'
 """Not as an argument: everybody on a machine can read what programs are started with."""
 
 
-def banner(settings: Settings, port: int, *, demo: bool, tokens: bool) -> str:
-    """For a terminal. Three of its lines work when pasted. tokens: there are some, so that each call needs one."""
+def banner(settings: Settings, port: int, *, demo: bool, tokens: bool, going_on: Sequence[str] = ()) -> str:
+    """For a terminal. The lines under Try work when pasted. tokens: there are some, so that each call needs one;
+    going_on: a line for each job that an earlier server left.
+    """
     shown_host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{shown_host}:{port}"
     database = make_url(settings.url).render_as_string(hide_password=True)
@@ -34,38 +40,43 @@ def banner(settings: Settings, port: int, *, demo: bool, tokens: bool) -> str:
         f"cancellable-jobs {version('cancellable-jobs')} answers at {url}",
         f"  home      {visible(str(settings.home))}",
         f"  database  {visible(database)}",
-        f"  gateway   {visible(_gateway(settings))}",
+        f"  gateway   {visible(_gateway(settings, demo))}",
+        f"  pace      {_pace(settings)}",
         f"  access    {WITH_TOKENS if tokens else WITHOUT_TOKENS}",
-        "  Ctrl-C stops the jobs at their next checkpoint, and then the server",
+        "  Ctrl-C stops the server; its jobs go on when it is started again: cancel them first if they must not",
+        *(["", "Going on from before:", *(f"  {visible(line)}" for line in going_on)] if going_on else []),
         "",
         "Try:",
+        *(["  runner gateway check"] if settings.gateway in AT_A_DISTANCE else []),
         *(f"  {command}{FROM_STDIN if tokens else ''}" for command in _commands(url, demo)),
     ]
     return "\n".join(lines)
 
 
-def _gateway(settings: Settings) -> str:
+def _gateway(settings: Settings, demo: bool) -> str:
     """Which it is and where; and why it is the roster, if somebody may have meant another."""
     match settings.gateway:
         case "evolution":
             return f"evolution, instance {settings.evolution_instance_name} at {settings.evolution_api_url}"
         case "waha":
             return f"waha, session {settings.waha_session} at {settings.waha_url}"
-        case "roster" if missing := [] if "gateway" in settings.model_fields_set else _missing(settings):
-            return f"roster, since {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set for evolution"
+        case "roster" if demo and settings.gateways_ready:
+            return "roster, since the demo's group is on no gateway; RUNNER_GATEWAY names another"
+        case "roster" if missing := missing_for_a_gateway(settings):
+            return f"roster, since {missing}"
         case name:
             return name
 
 
-def _missing(settings: Settings) -> list[str]:
-    """Of Evolution's three variables, if some are there and some are not."""
-    given = {
-        "EVOLUTION_API_URL": settings.evolution_api_url,
-        "EVOLUTION_API_KEY": settings.evolution_api_key.get_secret_value(),
-        "EVOLUTION_INSTANCE_NAME": settings.evolution_instance_name,
-    }
-    missing = [name for name, value in given.items() if not value]
-    return missing if len(missing) < len(given) else []
+def _pace(settings: Settings) -> str:
+    """``50 an hour in a group, 09:00-20:00``."""
+    pace = pace_of(settings)
+    said = [str(cap).replace("in this group", "in a group") for cap in pace.caps]
+    if pace.hours is not None:
+        said.append(f"{pace.hours}{f' ({pace.hours.zone.key})' if pace.hours.zone else ''}")
+    if pace.jitter:
+        said.append(f"each delayMs up to {pace.jitter:.0%} longer")
+    return ", ".join(said) or "none but each job's delayMs"
 
 
 def _commands(url: str, demo: bool) -> list[str]:

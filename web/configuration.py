@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
+import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
+from pydantic_settings import DotEnvSettingsSource
 
 from runner.settings import Settings
 from web.faults import faults_of
 
 if TYPE_CHECKING:
     from runner.store import Store
+
+
+_NO_SETTINGS = frozenset(
+    {
+        *("RUNNER_JOB", "RUNNER_SERVER", "RUNNER_PRELOAD_WORKFLOWS"),  # marks of our own processes
+        *("RUNNER_CRASHPOINT", "RUNNER_CRASHPOINT_LOG"),
+        # What GitHub Actions gives to every step.
+        *("RUNNER_ARCH", "RUNNER_DEBUG", "RUNNER_ENVIRONMENT", "RUNNER_NAME", "RUNNER_OS", "RUNNER_TEMP"),
+        *("RUNNER_TOOL_CACHE", "RUNNER_TRACKING_ID", "RUNNER_WORKSPACE"),
+    }
+)
+"""Variables of our prefix that mean something, and are no settings."""
 
 
 class WrongConfiguration(Exception):
@@ -27,16 +43,61 @@ def read_settings() -> Settings:
         raise WrongConfiguration("; ".join(faults)) from None
 
 
-def read_server_settings() -> Settings:
-    """Raises WrongConfiguration also for what only a server minds."""
+def read_server_settings(*, demo: bool = False) -> Settings:
+    """Raises WrongConfiguration also for what only a server minds. demo: the roster, unless RUNNER_GATEWAY is given."""
     from runner.opening import GatewayUnknown, call_seconds  # here: a client's verbs need no database code
 
+    if demo and "RUNNER_GATEWAY" not in _variables():
+        os.environ["RUNNER_GATEWAY"] = "roster"
     settings = read_settings()
     try:
         call_seconds(settings)
     except GatewayUnknown as error:
         raise WrongConfiguration(str(error)) from None
     return settings
+
+
+def missing_for_a_gateway(settings: Settings) -> str | None:
+    """``WAHA_API_KEY is not set for waha``: where nobody chose the roster, and some variables of another are there."""
+    if "gateway" in settings.model_fields_set:
+        return None
+    given = {
+        "evolution": {
+            "EVOLUTION_API_URL": settings.evolution_api_url,
+            "EVOLUTION_API_KEY": settings.evolution_api_key.get_secret_value(),
+            "EVOLUTION_INSTANCE_NAME": settings.evolution_instance_name,
+        },
+        "waha": {"WAHA_URL": settings.waha_url, "WAHA_API_KEY": settings.waha_api_key.get_secret_value()},
+    }
+    missing = {name: [key for key, value in values.items() if not value] for name, values in given.items()}
+    said = [
+        f"{' and '.join(keys)} {'is' if len(keys) == 1 else 'are'} not set for {name}"
+        for name, keys in missing.items()
+        if 0 < len(keys) < len(given[name])
+    ]
+    return ", and ".join(said) or None
+
+
+def unknown_variables() -> list[str]:
+    """A sentence for each RUNNER_* variable that sets nothing, with the nearest that does. Values are not repeated."""
+    known = [f"RUNNER_{name.upper()}" for name, field in Settings.model_fields.items() if not field.validation_alias]
+    known.append("RUNNER_LOG_LEVEL")
+    strange = sorted(name for name in _variables() if name.startswith("RUNNER_") and not _is_used(name, known))
+    return [f"{name} is no setting and changes nothing{_nearest(name, known)}" for name in strange]
+
+
+def _is_used(name: str, settings: Iterable[str]) -> bool:
+    return name in settings or name in _NO_SETTINGS or name.startswith("RUNNER_TEST_")
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1, 0.7)
+    return f": did you mean {near[0]}?" if near else ""
+
+
+def _variables() -> set[str]:
+    """The names that are set, in the environment or in ``.env``."""
+    return {name.upper() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)}
 
 
 def check_reach(settings: Settings, store: Store) -> None:

@@ -43,7 +43,9 @@ class Draining:
         threading.Thread(target=self._drain, name="drain", daemon=True).start()
 
     def _drain(self) -> None:
-        log.info("Going down: jobs stop at their next checkpoint; a second signal ends at once")
+        log.info(
+            "Going down: jobs stop at their next checkpoint, to go on at the next start; a second signal ends at once"
+        )
         try:
             forced = self._manager.drain(threading.Event())
             self.code = FORCED if forced else STOPPED

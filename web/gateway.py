@@ -10,7 +10,7 @@ import typer
 
 from runner.clock import Clock
 from runner.errors import RunnerError
-from web.configuration import WrongConfiguration, read_settings
+from web.configuration import WrongConfiguration, missing_for_a_gateway, read_settings
 from web.printing import complain, say
 
 if TYPE_CHECKING:  # what needs database code is loaded by the command that runs, not by `runner --help`
@@ -45,6 +45,9 @@ def check(
         raise typer.BadParameter("must be like 120363403645737238@g.us", param_hint="GROUP")
     with _opened() as (opened, store, settings):
         remarks, exempt = _look(opened, store, settings, group)
+        missing = missing_for_a_gateway(settings) if settings.gateway == "roster" else None
+    if missing is not None:
+        say(f"?      this is the roster, the list kept here, since {missing}")
     for remark in remarks:
         _tell(remark)
     if exempt is not None:
@@ -73,7 +76,7 @@ def _look(
 
 def _tell(remark: Remark) -> None:
     if remark.is_fine:
-        say(f"ok     {remark.words}")
+        say(f"{'ok' if remark.is_known else '?':6} {remark.words}")
     else:
         say(f"wrong  {remark.words}")
         say(f"       Next: {remark.next_step}")

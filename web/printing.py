@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 from rich.text import Text
 
 from web.client import is_over
@@ -25,19 +24,26 @@ def complain(text: object) -> None:
     err.print(Text(f"runner: {visible(str(text))}"))
 
 
+def note(text: object) -> None:
+    """For whoever reads along; what a program wants is on stdout."""
+    err.print(Text(visible(str(text))))
+
+
 def print_json(value: object) -> None:
     """One line, everything but ASCII escaped: safe to see, and the same to parse."""
     print(json.dumps(value))
 
 
 def print_jobs(jobs: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("id", "type", "status", "progress", "created"):
-        table.add_column(column, no_wrap=column == "id")
+    """Two lines each, so that 80 columns are enough for a job of ours; a third one for what it waits for."""
     for job in jobs:
-        row = (job["id"], job["type"], state_of(job), progress_of(job), job["createdAt"])
-        table.add_row(*(Text(visible(str(cell), 80)) for cell in row))
-    out.print(table)
+        config, state = job.get("config", {}), state_of(job)
+        how = {"True": "dry run", "False": "real run"}.get(str(config.get("dryRun")), "")
+        more = [visible(str(config.get("groupWaId", "")), 80), how, job["createdAt"]]
+        say(f"{job['id']}  {job['status']:9}  {visible(job['type'], 80)}  {progress_of(job)}")
+        say("    " + "  ".join(cell for cell in more if cell))
+        if state != job["status"]:
+            say(f"    {state}")
 
 
 def print_job(job: dict[str, Any]) -> None:
@@ -55,12 +61,16 @@ def print_preview(preview: dict[str, Any]) -> None:
 
 
 def state_of(job: dict[str, Any]) -> str:
-    """The status, and what is really happening while a cancel is under way."""
-    phase = job.get("cancellation", {}).get("phase")
-    if phase in (None, "stopped"):
-        waits = f" (waits for {job['waitingFor']})" if "waitingFor" in job else ""
-        return str(job["status"]) + (" (pausing)" if job.get("pausing") else waits)
-    return f"{job['status']} ({phase}, at the latest {job['cancellation']['deadlineAt']})"
+    """The status, and what is really happening while a cancel is under way, or while it waits."""
+    status, phase = str(job["status"]), job.get("cancellation", {}).get("phase")
+    if phase not in (None, "stopped"):
+        return f"{status} ({phase}, at the latest {job['cancellation']['deadlineAt']})"
+    if job.get("pausing"):
+        return f"{status} (pausing)"
+    if "waitingFor" in job:
+        return f"{status} (waits for {job['waitingFor']})"
+    reason = job.get("waiting", {}).get("reason")
+    return f"{status} ({reason})" if reason and status in ("running", "pending") else status
 
 
 def progress_of(job: dict[str, Any]) -> str:

@@ -14,8 +14,9 @@ from runner.settings import Settings
 from runner.token import PREFIX, is_token
 from web.client import Client, NotReachable, Refused
 from web.configuration import WrongConfiguration, read_settings
+from web.neighbours import others_on_the_group, outlook
 from web.outcomes import print_outcome
-from web.printing import Bar, complain, print_jobs, print_json, print_preview, say
+from web.printing import Bar, complain, note, print_jobs, print_json, print_preview, say
 
 FAILED, USAGE, CANCELLED, REFUSED, UNREACHABLE, TOO_LONG = 1, 2, 3, 4, 5, 6
 CODES = (
@@ -63,14 +64,17 @@ def start(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Starts a job and prints its id."""
+    """Starts a job and prints its id; on stderr for whom it waits, and how long it may take where a pace is set."""
     body: dict[str, Any] = {"type": job_type} | dict(_pair(field) for field in fields or ())
     with _client(url) as client:
         answer = client.start(body, key)
+        said = [] if as_json else outlook(client, answer)
     if as_json:
         print_json(answer)
     else:
         say(answer["jobId"])
+    for line in said:
+        note(line)
 
 
 def status(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
@@ -95,6 +99,7 @@ def cancel(
     with _client(url) as client:
         answer = client.cancel(job_id, reason, force=force, dry_run=dry_run)
         job = {} if dry_run or as_json else client.status(job_id)
+        others = others_on_the_group(client, job)
     if as_json:
         print_json(answer)
     elif dry_run:
@@ -102,6 +107,8 @@ def cancel(
     else:
         say(answer["message"])
         _say_when(job.get("cancellation", {}), force)
+    if others is not None:
+        note(others)
 
 
 def _say_when(cancellation: dict[str, Any], force: bool) -> None:

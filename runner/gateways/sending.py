@@ -26,12 +26,12 @@ def evolution_sending(look: Callable[[str], Answer], instance: str) -> list[Send
         step = "switch groupsIgnore off in the instance's settings"
         said.append(Sending("groupsIgnore is on in the instance's settings: no group message can come in", step))
     elif ignores is not False:
-        said.append(Sending("whether the instance ignores groups (groupsIgnore) could not be asked"))
+        said.append(Sending("whether the instance ignores groups (groupsIgnore) could not be asked", is_known=False))
     if webhook is None:
-        said.append(Sending("what the instance's webhook sends could not be asked"))
+        said.append(Sending("what the instance's webhook sends could not be asked", is_known=False))
     elif webhook.get("enabled") is not True:
         words = "the instance has no webhook of its own that is switched on: "
-        said.append(Sending(words + _ONLY_BY_ONE_OF_ALL.format("instances")))
+        said.append(Sending(words + _ONLY_BY_ONE_OF_ALL.format("instances"), is_known=False))
     elif "MESSAGES_UPSERT" not in _names(webhook.get("events")):
         step = "add MESSAGES_UPSERT to the events of the webhook"
         said.append(Sending("the instance's webhook does not send MESSAGES_UPSERT: no group message can come in", step))
@@ -43,7 +43,7 @@ def waha_sending(look: Callable[[str], Answer], session: str) -> list[Sending]:
     found = _found(look, f"/api/sessions/{session}")
     config = found.get("config") if found else None
     if not isinstance(config, dict):
-        return [Sending("what the session's webhook sends could not be asked")]
+        return [Sending("what the session's webhook sends could not be asked", is_known=False)]
     ignores, webhooks = config.get("ignore"), config.get("webhooks")
     said = []
     if isinstance(ignores, dict) and ignores.get("groups") is True:
@@ -52,7 +52,7 @@ def waha_sending(look: Callable[[str], Answer], session: str) -> list[Sending]:
     rows = [one for one in webhooks if isinstance(one, dict)] if isinstance(webhooks, list) else []
     if not rows:
         words = "the session has no webhook of its own: "
-        said.append(Sending(words + _ONLY_BY_ONE_OF_ALL.format("sessions")))
+        said.append(Sending(words + _ONLY_BY_ONE_OF_ALL.format("sessions"), is_known=False))
     elif not any(_WAHA_MESSAGES & _names(one.get("events")) for one in rows):
         step = "add message.any to the events of the webhook"
         words = "no webhook of the session sends message or message.any: no group message can come in"

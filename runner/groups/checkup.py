@@ -17,11 +17,14 @@ from runner.store import Store
 
 @dataclass(frozen=True)
 class Remark:
-    """One thing that was looked at. ``next_step``: what to do, where it is not fine."""
+    """One thing that was looked at. ``next_step``: what to do, where it is not fine; ``is_known``: False where nobody
+    could say whether it is, which is no fault by itself.
+    """
 
     is_fine: bool
     words: str
     next_step: str | None = None
+    is_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def check_sending(gateway: GroupGateway, settings: Settings) -> list[Remark]:
         return [
             Remark(True, f"no webhooks are taken, since {name} is not set: who is silent is known by exports alone")
         ]
-    return [Remark(one.next_step is None, one.words, one.next_step) for one in gateway.sending()]
+    return [Remark(one.next_step is None, one.words, one.next_step, one.is_known) for one in gateway.sending()]
 
 
 def check_group(store: Store, wa_id: str, listing: Listing) -> Iterator[Remark]:
@@ -113,7 +116,8 @@ def _rights(listing: Listing) -> Remark:
     if listing.lacks_us:
         return Remark(False, "we are not in this group", "let an admin add the number of the gateway")
     if me is None:
-        return Remark(True, "which of them is ourselves is not said, so whether we may remove people is not known")
+        words = "which of them is ourselves is not said, so whether we may remove people is not known"
+        return Remark(True, words, is_known=False)
     if me.role == MEMBER:
         return Remark(False, f"we ({me.pn or me.id}) are no admin there", "let an admin make that number an admin")
     return Remark(True, f"we ({me.pn or me.id}) are an admin there and may remove people")

@@ -76,4 +76,5 @@ def test_what_is_not_answered_could_not_be_asked() -> None:
     assert said("evolution-state-open") == [(words, True) for words in NOT_ASKED]
     assert said("waha-session") == [("what the session's webhook sends could not be asked", True)]
     nobody = Access(f"http://127.0.0.1:{free_port()}", SecretStr("key-of-evolution"), "p2")
-    assert [one.words for one in EvolutionGateway(nobody, 75).sending()] == list(NOT_ASKED)
+    asked = EvolutionGateway(nobody, 75).sending()
+    assert [(one.words, one.is_known) for one in asked] == [(words, False) for words in NOT_ASKED]

@@ -133,8 +133,23 @@ def test_a_webhook_by_which_no_message_of_a_group_can_come_is_wrong(
 def test_no_webhook_of_its_own_is_no_fault_since_there_may_be_one_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNNER_WEBHOOK_SECRET", "a-secret-of-the-tests-that-is-long-enough")
     result = check(GROUP)
-    assert "no webhook of its own that is switched on: group messages come in only if one of all" in result.stdout
+    assert "?      the instance has no webhook of its own that is switched on: group messages come in" in result.stdout
     assert result.exit_code == 0, result.output
+
+
+def test_what_nobody_says_is_neither_well_nor_wrong(fake: FakeServer) -> None:
+    behave(fake.world.folder, me={"pn": "33100000099@s.whatsapp.net"}, group={"addressing": "pn"})
+    assert "?      which of them is ourselves is not said" in check(GROUP).stdout
+
+
+@pytest.mark.usefixtures("fake")
+def test_that_it_is_the_roster_for_want_of_a_variable_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVOLUTION_API_KEY", "")
+    said = check().stdout.splitlines()
+    assert said[0] == "?      this is the roster, the list kept here, since EVOLUTION_API_KEY is not set for evolution"
+    assert said[1].startswith("ok     roster: ")
+    monkeypatch.setenv("RUNNER_GATEWAY", "roster")
+    assert check().stdout.startswith("ok     roster: ")
 
 
 def test_a_list_that_lacks_us_is_wrong(fake: FakeServer) -> None:

@@ -224,6 +224,8 @@ def test_a_restart_goes_on_with_what_was_accepted(server: Server, tmp_path: Path
     server.process.kill()
     server.process.wait(10)
     again = start_server(tmp_path / "home", free_port())
+    told = next(line for line in again.banner if line.endswith(f": runner cancel {job_id}"))
+    assert re.match(r"  removal_workflow dry run on 120363403645737238@g.us, [1-8] of 8 done", told)
     status = f"http://127.0.0.1:{again.port}/admin/jobs/{job_id}/status"
     job = wait_for(lambda: is_in(found := httpx.get(status).json(), "running") and found, "the job goes on")
     assert job["progress"]["processed"] >= 1
@@ -251,6 +253,22 @@ def test_a_wrong_configuration_is_one_sentence(tmp_path: Path, variables: dict[s
     assert sentence in ran.stderr
     assert "Traceback" not in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_while_it_starts_ends_it_without_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "dawdling.py").write_text(
+        "import threading\nfrom pathlib import Path\nPath('here').touch()\nthreading.Event().wait()\n"
+    )
+    given = environment(tmp_path / "home") | {"RUNNER_WORKFLOWS": "dawdling", "RUNNER_PROT": "3001"}
+    starting = subprocess.Popen(
+        [SCRIPT, "serve", "--port", str(free_port())], env=given, cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    wait_for((tmp_path / "here").exists, "it is about to load its workflows")
+    starting.send_signal(signal.SIGINT)
+    errors = starting.communicate(timeout=30)[1]
+    assert "Traceback" not in errors
+    assert "RUNNER_PROT is no setting and changes nothing: did you mean RUNNER_PORT?" in errors
+    assert starting.returncode == -signal.SIGINT
 
 
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:

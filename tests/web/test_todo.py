@@ -127,7 +127,7 @@ def test_a_name_does_not_become_a_formula_or_another_cell(roster: Roster) -> Non
 def test_a_group_that_is_not_kept_is_refused(roster: Roster) -> None:
     done = todo(OTHER)
     assert (done.exit_code, done.stdout_bytes) == (1, b"")
-    assert "Group not found" in done.stderr
+    assert "Group not found: take it in first, with 'runner ingest GROUP'" in done.stderr
 
 
 @pytest.mark.parametrize("text", FORMULAS)

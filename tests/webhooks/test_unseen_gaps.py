@@ -20,8 +20,8 @@ from tests.webhooks.days import WINDOW, Days
 from tests.webhooks.kept import HOUR, MINUTE, Kept
 from tests.webhooks.samples import connection
 from tests.webhooks.test_groups_heard import NO_MESSAGE_OF_A_GROUP
-from web.__main__ import open_manager
 from web.configuration import WrongConfiguration
+from web.server import open_manager
 
 
 def going_on(kept: Kept) -> int:
