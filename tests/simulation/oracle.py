@@ -149,7 +149,8 @@ class Oracle:
         row = self.rows.get(job_id)
         if row is None or row.cancel_requested_at is None or row.cancel_phase in ("stopped", "unconfirmed"):
             return
-        since = self.turns.now - (self.turns.now_ms() - row.cancel_requested_at) / 1000
+        age = max(0, self.turns.now_ms() - row.cancel_requested_at)  # the clock may have been put back since
+        since = self.turns.now - age / 1000
         if since > self._calm_since:
             self.found("a cancel keeps its deadline", f"{job_id} is {row.cancel_phase}")
 
