@@ -23,7 +23,7 @@ observation, was not there.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable
 from dataclasses import replace
 
 from sqlalchemy import ColumnElement, and_, case, exists, false, func, insert, literal, or_, select, true, update
@@ -89,8 +89,8 @@ class HearingRows:
             known = known.after_gap()
         self._keep(known.after_look(is_open, self._now))
 
-    def beat(self, *, late: Container[str] = ()) -> list[Line]:
-        """This server is able to take events in; ``late``: accounts of which, for however short, it was not.
+    def beat(self, *, missed: Callable[[str], bool] = lambda _account: False) -> list[Line]:
+        """This server is able to take events in; ``missed``: of which accounts, for however short, it was not.
 
         Ends what is no longer heard; returns those of whom it ended.
         """
@@ -101,7 +101,7 @@ class HearingRows:
                 now = known.after_gap()
                 if self._end(known):
                     ended.append(known)
-            self._keep(now.after_beat(self._now, missed=known.account in late))
+            self._keep(now.after_beat(self._now, missed=missed(known.account)))
         return ended
 
     def late_until(self, group: Group) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,6 @@ ANY = "*"
 """In place of an account: whichever."""
 
 
-class AnyAccount(Container[str]):
-    """Where nobody knows whose events were turned away."""
-
-    def __contains__(self, account: object) -> bool:
-        return True
-
-
 @dataclass(frozen=True)
 class Misses:
     """``to_come``: accounts of which some may have been turned away, and their gateway sends them again; ANY of all.
@@ -39,10 +32,9 @@ class Misses:
     too_large: int = 0
     lost_of: frozenset[str] = frozenset()
 
-    @property
-    def late(self) -> Container[str]:
-        """The accounts of ``to_come``."""
-        return AnyAccount() if ANY in self.to_come else self.to_come
+    def may_come_late(self, account: str) -> bool:
+        """Whether some of its events may have been turned away, and are sent again."""
+        return not self.to_come.isdisjoint((ANY, account))
 
     def __or__(self, more: Misses) -> Misses:
         return Misses(self.to_come | more.to_come, self.too_large + more.too_large, self.lost_of | more.lost_of)

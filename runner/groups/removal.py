@@ -41,7 +41,7 @@ from runner.groups.pacing import StopFirst
 from runner.groups.person import PersonRows
 from runner.groups.queue import QueueEntry, QueueRows
 from runner.groups.rights import Rights
-from runner.groups.settling import SECOND_LIST_SECONDS, Settling, make_sure, not_yet_sure
+from runner.groups.settling import Settling, between_lists, make_sure, not_yet_sure
 from runner.groups.unmatched import UnmatchedRows
 from runner.groups.unplaced import hold_back_unplaced
 from runner.ledger import REQUEUED
@@ -194,9 +194,7 @@ class Removal:
             raise NotConnected(str(error)) from error  # a list that does not come has removed nobody
 
     def _settling_list(self, ids: Sequence[str]) -> Listed:
-        def pause() -> None:
-            self._job.sleep(SECOND_LIST_SECONDS * self._job.settings.retry_seconds)
-
+        pause = between_lists(self._job)
         return self._patiently(lambda: settling_listing(self.gateway, self._store, self.group, ids, pause))
 
     @property

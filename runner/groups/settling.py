@@ -75,7 +75,9 @@ class Settling:
         while True:
             try:
                 return self._job.patiently(
-                    lambda: settling_listing(self._gateway, self._job.store, self._group, wanted, self._pause)
+                    lambda: settling_listing(
+                        self._gateway, self._job.store, self._group, wanted, between_lists(self._job)
+                    )
                 )
             except (GroupGone, WithoutUs) as error:
                 if is_gone:
@@ -95,9 +97,6 @@ class Settling:
             is_there = None if listed is None else one.may_be_in(listed)
             yield books.settle(tx, one.item, person, is_there, entries.get(person))
 
-    def _pause(self) -> None:
-        self._job.sleep(SECOND_LIST_SECONDS * self._job.settings.retry_seconds)
-
     def _wait(self, backoff: Backoff, error: GatewayError | RunnerError, *, at_least: float = 0.0) -> None:
         count = len(self._left_open)
         people = "1 person was" if count == 1 else f"{count} people were"
@@ -107,6 +106,11 @@ class Settling:
     def _read(self, items: Sequence[LedgerItem]) -> list[LeftOpen]:
         with self._job.store.read() as tx:
             return [LeftOpen(item, _known_person(tx, item)) for item in items]
+
+
+def between_lists(job: JobContext) -> Callable[[], None]:
+    """The wait before a second list; a stop ends it."""
+    return lambda: job.sleep(SECOND_LIST_SECONDS * job.settings.retry_seconds)
 
 
 def make_sure(findings: Sequence[Finding], ask: Callable[[Sequence[str]], Listed]) -> list[Finding]:

@@ -12,12 +12,13 @@ from runner.groups.activity import ActivityRows
 from runner.groups.booking import GIVEN_UP, REFUSED, REMOVED, WOULD_REMOVE
 from runner.groups.group import Group
 from runner.groups.judgement import ALREADY_GONE, SKIPPED
+from runner.groups.member import MemberRows
 from runner.groups.queue import QueueRows
 from runner.groups.unmatched import UnmatchedRows
 from runner.job import Job, JsonDict
 from runner.store import Transaction
 from runner.stores.batches import LedgerItem
-from runner.stores.group_schema import job_people, memberships
+from runner.stores.group_schema import job_people
 
 _PERSON = ("id", "phoneNumber", "name", "lastActivity", "reason")
 _SHOWN: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -64,8 +65,7 @@ def doubts_about(tx: Transaction, group: Group, job_id: str) -> list[str]:
         )
     run = tx.connection.execute
     would = run(select(func.count()).select_from(job_people).where(job_people.c.job_id == job_id)).scalar_one()
-    present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
-    members = run(select(func.count()).select_from(memberships).where(*present)).scalar_one()
+    members = MemberRows(tx).count(group)
     if would * 2 > members:
         doubts.append(_MOST.format(would, members, "" if members == 1 else "s"))
     return doubts

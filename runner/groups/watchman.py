@@ -82,7 +82,7 @@ class Watchman:
     def beat(self) -> None:
         with self._missed.taken() as misses, self._store.write() as tx:
             hearing = HearingRows(tx, self._limits)
-            ended = hearing.beat(late=misses.late)
+            ended = hearing.beat(missed=misses.may_come_late)
             for gateway in sorted(misses.lost_of):
                 hearing.lost_of(gateway)
             if misses.too_large:

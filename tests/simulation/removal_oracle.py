@@ -33,6 +33,8 @@ WHERE p.lid IN (SELECT value FROM json_each(?))
 """
 _MEMBERS = "SELECT p.lid FROM people p JOIN memberships m ON m.person_id = p.id WHERE m.left_at IS NULL"
 _WHY_NOT = ("an admin, as the store knows", "ourselves", "gone, as the store knows", "on the whitelist", "heard since")
+_NOBODY_CAN_TELL = "SELECT json_extract(data, '$.id') FROM batch_items WHERE outcome = 'given_up'"
+_NOBODY_CAN_TELL += " AND json_extract(data, '$.reason') LIKE '%nobody can tell%'"
 _TRIED = "SELECT p.lid FROM removal_queue q JOIN people p ON p.id = q.person_id WHERE q.tries > 0"
 
 
@@ -134,20 +136,26 @@ class RemovalOracle(Oracle):
         booked = Counter(known for row in self.rows.values() for known in self._booked(row))
         given_up = {known for row in self.rows.values() for known in self._booked(row, "given_up")}
         # Of whom a list was wrong, the next job finds it out; unless it was wrong after their last call too.
-        unsure = self.moved | (self.villages.shown_wrongly & (self._tried() | given_up))
+        unsure = self.moved | (self.villages.shown_wrongly & (self._tried() | given_up)) | self._never_told()
         if wrong := {known for known in booked | self._effects if booked[known] != self._effects[known]} - unsure:
             said = {known: (booked[known], self._effects[known]) for known in sorted(wrong)}
             self.found("the books equal the log", f"(booked, done): {said}")
 
     def _judge_books(self, row: Row) -> None:
         """Each job has what it did itself; but of whom a list was wrong, another may have found them gone."""
-        unsure = self.moved | self.villages.shown_wrongly
+        unsure = self.moved | self.villages.shown_wrongly | self._never_told()
         booked = sorted(known for known in self._booked(row) if known not in unsure)
         done = sorted(known for known in self._removed_by(row.id) if known not in unsure)
         if booked != done:
             self.found("the result equals the log", f"{row.id}: booked {booked}, done {done}")
         if not (row.is_over and row.epoch == 0) and not json.loads(row.config)["dryRun"]:
             self._judge_closed(row)
+
+    def _never_told(self) -> set[str]:
+        """Who was given up where the gateway has said, twice, that we are not in the group: nobody can tell of them."""
+        if self.villages.met["without_us"] < 2:
+            return set()
+        return {known for (known,) in self.connection.execute(_NOBODY_CAN_TELL)}
 
     def _booked(self, row: Row, wanted: str = "removed") -> list[str]:
         return [known for outcome, known, _ in self._items(row) if outcome == wanted]
