@@ -34,7 +34,7 @@ class Outcome:
     reason: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Participant:
     """One person as the group lists them. ``id`` is what the group itself uses; remove by it.
 

@@ -14,4 +14,5 @@ def person_id(text: str) -> str | None:
     found = _PERSON.fullmatch(text.strip())
     if found is None:
         return None
-    return found[1] + (LID if found[2] == "lid" else PN)
+    normal = found[1] + (LID if found[2] == "lid" else PN)
+    return text if text == normal else normal  # a list of 100,000 people need not be in memory twice

@@ -92,15 +92,16 @@ def _known_and_new(
     joined = memberships.join(people, people.c.id == memberships.c.person_id)
     present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))
     query = select(people.c.id, people.c.lid, people.c.pn, people.c.name, memberships.c.role, memberships.c.is_me)
-    as_known: dict[Participant, int] = {}
+    seen, as_known = set[int](), set[int]()
     with store.read() as tx:
         rows = tx.connection.execute(query.select_from(joined).where(*present))
         for row in chain.from_iterable(rows.partitions(_AT_ONCE)):
             one = listed.find(row.lid, row.pn)
             entry = entry_of(one) if one else None
             if one and entry and has_ids(row, entry) and entry.role in (None, row.role) and entry.is_me <= row.is_me:
-                as_known[one] = row.id
-    return set(as_known.values()), [one for one in listing.participants if one not in as_known]
+                seen.add(row.id)
+                as_known.add(id(one))
+    return seen, [one for one in listing.participants if id(one) not in as_known]
 
 
 def _leave_unlisted(tx: Transaction, group: Group, seen: set[int], listed: Listed, asked_at: int) -> int:
@@ -113,11 +114,14 @@ def _leave_unlisted(tx: Transaction, group: Group, seen: set[int], listed: Liste
     was_here = and_(memberships.c.left_at.is_(None), *came).label("was_here")
     joined = memberships.join(people, people.c.id == memberships.c.person_id)
     query = select(people.c.id, people.c.lid, people.c.pn, was_here).select_from(joined)
-    known = tx.connection.execute(query.where(memberships.c.group_id == group.id)).all()
-    if not seen <= {row.id for row in known}:
+    met, gone = 0, []
+    for row in tx.connection.execute(query.where(memberships.c.group_id == group.id)):
+        if row.id in seen:
+            met += 1
+        elif row.was_here and not listed.find(row.lid, row.pn) and listed.would_show(row.lid, row.pn):
+            gone.append(row.id)
+    if met < len(seen):
         return 0
-    missing = (row for row in known if row.was_here and row.id not in seen and not listed.find(row.lid, row.pn))
-    gone = [row.id for row in missing if listed.would_show(row.lid, row.pn)]
     for some in _by(_GONE_AT_ONCE, gone):
         MemberRows(tx).leave(group, some, asked_at)
     return len(gone)

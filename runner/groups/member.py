@@ -63,7 +63,7 @@ class Member:
         return self.lid or self.pn or ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MemberEntry:
     """What a list says of one person: at least one id; None: it does not say. ``role``: member, admin or superadmin."""
 
