@@ -6,7 +6,7 @@ import os
 import re
 from datetime import time
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import platformdirs
@@ -23,6 +23,21 @@ MIN_SECRET_LENGTH = 32
 """Of what a webhook proves itself by: nobody guesses it, and a shorter key is none for HS256."""
 _MB = 1_000_000
 _MEMORY_PER_JOB = 20 * _MB
+
+
+class Reach(NamedTuple):
+    """Of a gateway at a distance: its address, our key, and what we are called there; or what these are set by."""
+
+    url: str
+    key: str
+    name: str
+
+
+_REACH = {
+    "evolution": Reach("evolution_api_url", "evolution_api_key", "evolution_instance_name"),
+    "waha": Reach("waha_url", "waha_api_key", "waha_session"),
+}
+AT_A_DISTANCE = frozenset(_REACH)
 
 
 def hours_of(text: str) -> tuple[time, time]:
@@ -117,12 +132,27 @@ class Settings(BaseSettings):
     @property
     def gateways_ready(self) -> list[str]:
         """The gateways at a distance for which everything is given."""
-        key, waha_key = self.evolution_api_key.get_secret_value(), self.waha_api_key.get_secret_value()
-        given = {
-            "evolution": (self.evolution_api_url, key, self.evolution_instance_name),
-            "waha": (self.waha_url, waha_key, self.waha_session),
-        }
-        return [name for name, values in given.items() if all(values)]
+        return [name for name in _REACH if not self.missing_for(name)]
+
+    def reach_of(self, gateway: str) -> Reach:
+        """As it is given, the key in the clear; "" for what is not."""
+        values = (getattr(self, field) for field in _REACH[gateway])
+        return Reach(*(one.get_secret_value() if isinstance(one, SecretStr) else one for one in values))
+
+    @classmethod
+    def variables_of(cls, gateway: str) -> Reach:
+        """The names of the variables by which it is set."""
+        return Reach(*(str(cls.model_fields[field].validation_alias) for field in _REACH[gateway]))
+
+    def missing_for(self, gateway: str) -> list[str]:
+        """The variables that it needs and nobody has set."""
+        given = zip(self.variables_of(gateway), self.reach_of(gateway), strict=True)
+        return [variable for variable, value in given if not value]
+
+    def is_begun(self, gateway: str) -> bool:
+        """Whether somebody has set one of its variables."""
+        fields = type(self).model_fields
+        return any(getattr(self, field) != fields[field].default for field in _REACH[gateway])
 
     @field_validator("pace_hours")
     @classmethod

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from sqlalchemy.engine import make_url
 
 from runner.groups.pace import pace_of
-from runner.settings import Settings
+from runner.settings import AT_A_DISTANCE, Settings
 from web.configuration import missing_for_a_gateway
 from web.visible import visible
 
@@ -24,7 +24,6 @@ DEMO_START = {
 
 WITH_TOKENS = "with a token, which the lines below take from RUNNER_TOKEN"
 WITHOUT_TOKENS = "open to this machine alone; 'runner token new' makes a token, and then each call needs one"
-AT_A_DISTANCE = ("evolution", "waha")
 FROM_STDIN = ' -H @- <<< "Authorization: Bearer $RUNNER_TOKEN"'
 """Not as an argument: everybody on a machine can read what programs are started with."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 from pydantic_settings import DotEnvSettingsSource
 
-from runner.settings import Settings
+from runner.settings import AT_A_DISTANCE, Settings
 from web.faults import faults_of
 
 if TYPE_CHECKING:
@@ -61,19 +61,11 @@ def missing_for_a_gateway(settings: Settings) -> str | None:
     """``WAHA_API_KEY is not set for waha``: where nobody chose the roster, and some variables of another are there."""
     if "gateway" in settings.model_fields_set:
         return None
-    given = {
-        "evolution": {
-            "EVOLUTION_API_URL": settings.evolution_api_url,
-            "EVOLUTION_API_KEY": settings.evolution_api_key.get_secret_value(),
-            "EVOLUTION_INSTANCE_NAME": settings.evolution_instance_name,
-        },
-        "waha": {"WAHA_URL": settings.waha_url, "WAHA_API_KEY": settings.waha_api_key.get_secret_value()},
-    }
-    missing = {name: [key for key, value in values.items() if not value] for name, values in given.items()}
+    missing = {name: settings.missing_for(name) for name in sorted(AT_A_DISTANCE) if settings.is_begun(name)}
     said = [
         f"{' and '.join(keys)} {'is' if len(keys) == 1 else 'are'} not set for {name}"
         for name, keys in missing.items()
-        if 0 < len(keys) < len(given[name])
+        if keys
     ]
     return ", and ".join(said) or None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -11,8 +11,6 @@ from pydantic import SecretStr
 
 from runner.errors import RunnerError
 from runner.settings import Settings
-
-EVOLUTION, WAHA = "evolution", "waha"
 
 
 class GatewayUnknown(RunnerError):
@@ -35,30 +33,13 @@ class Access:
     name: str
 
 
-def evolution_access(settings: Settings) -> Access:
-    """By the three EVOLUTION_* variables. Raises GatewayUnknown, which names the variable that is missing or wrong."""
+def access_to(gateway: str, settings: Settings) -> Access:
+    """By its three variables, as EVOLUTION_*. Raises GatewayUnknown, which names the one that is missing or wrong."""
+    given, variables = settings.reach_of(gateway), settings.variables_of(gateway)
     with _said_of(settings):
-        _all_given(
-            EVOLUTION_API_URL=settings.evolution_api_url,
-            EVOLUTION_API_KEY=settings.evolution_api_key.get_secret_value(),
-            EVOLUTION_INSTANCE_NAME=settings.evolution_instance_name,
-        )
-        url = _address("EVOLUTION_API_URL", settings.evolution_api_url)
-        key = _fit_for_a_header("EVOLUTION_API_KEY", settings.evolution_api_key)
-    return Access(url, key, settings.evolution_instance_name)
-
-
-def waha_access(settings: Settings) -> Access:
-    """By WAHA_URL, WAHA_API_KEY and WAHA_SESSION. Raises as ``evolution_access``."""
-    with _said_of(settings):
-        _all_given(
-            WAHA_URL=settings.waha_url,
-            WAHA_API_KEY=settings.waha_api_key.get_secret_value(),
-            WAHA_SESSION=settings.waha_session,
-        )
-        url = _address("WAHA_URL", settings.waha_url)
-        key = _fit_for_a_header("WAHA_API_KEY", settings.waha_api_key)
-    return Access(url, key, settings.waha_session)
+        _all_given(settings.missing_for(gateway))
+        url, key = _address(variables.url, given.url), _fit_for_a_header(variables.key, given.key)
+    return Access(url, key, given.name)
 
 
 @contextmanager
@@ -71,8 +52,7 @@ def _said_of(settings: Settings) -> Iterator[None]:
         raise GatewayUnknown(name, str(error)) from None
 
 
-def _all_given(**values: str) -> None:
-    missing = [name for name, value in values.items() if not value]
+def _all_given(missing: Sequence[str]) -> None:
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         raise _Unfit(f"{' and '.join(missing)} {verb} not set, and this gateway needs it")
@@ -95,8 +75,8 @@ def _address(variable: str, text: str) -> str:
     return text.strip().rstrip("/")
 
 
-def _fit_for_a_header(variable: str, key: SecretStr) -> SecretStr:
-    plain = key.get_secret_value().strip()
+def _fit_for_a_header(variable: str, key: str) -> SecretStr:
+    plain = key.strip()
     if not plain or not plain.isascii() or not plain.isprintable():
         raise _Unfit(f"{variable} has characters that no key has")
     return SecretStr(plain)

@@ -9,13 +9,12 @@ from typing import Any
 
 from runner.clock import Clock
 from runner.gateway import GroupGateway
-from runner.gateways.access import EVOLUTION, WAHA, GatewayUnknown, evolution_access, waha_access
+from runner.gateways.access import GatewayUnknown, access_to
 from runner.gateways.roster import CALL_SECONDS, RosterGateway
-from runner.settings import Settings
+from runner.settings import AT_A_DISTANCE, Settings
 from runner.store import Store
 
 ROSTER = "roster"
-_AT_A_DISTANCE = {EVOLUTION: evolution_access, WAHA: waha_access}
 UNSAID_CALL_SECONDS = 90.0
 """How long a call of an operator's own gateway may take when its factory does not say: longer than WhatsApp's 60 s."""
 
@@ -34,11 +33,11 @@ def open_gateway(settings: Settings, store: Store, clock: Clock) -> GroupGateway
         case "evolution":  # what speaks HTTP is loaded only by who needs it: see preload_gateway
             from runner.gateways.evolution import EvolutionGateway
 
-            return EvolutionGateway(evolution_access(settings), settings.gateway_call_seconds)
+            return EvolutionGateway(access_to("evolution", settings), settings.gateway_call_seconds)
         case "waha":
             from runner.gateways.waha import WahaGateway
 
-            return WahaGateway(waha_access(settings), settings.gateway_call_seconds)
+            return WahaGateway(access_to("waha", settings), settings.gateway_call_seconds)
         case name:
             return _factory(name)(settings, store, clock)
 
@@ -50,15 +49,15 @@ def call_seconds(settings: Settings) -> float:
     """
     if settings.gateway == ROSTER:
         return CALL_SECONDS
-    if access := _AT_A_DISTANCE.get(settings.gateway):
-        access(settings)
+    if settings.gateway in AT_A_DISTANCE:
+        access_to(settings.gateway, settings)
         return settings.gateway_call_seconds
     return float(getattr(_factory(settings.gateway), "call_seconds", UNSAID_CALL_SECONDS))
 
 
 def preload_gateway(name: str) -> None:
     """Loads what that gateway will need, once for all processes that are forked from this one. Raises nothing."""
-    if name in _AT_A_DISTANCE:
+    if name in AT_A_DISTANCE:
         with contextlib.suppress(ImportError):
             importlib.import_module(f"runner.gateways.{name}")
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from runner.clock import Clock
-from runner.gateways.access import evolution_access, waha_access
+from runner.gateways.access import access_to
 from runner.opening import GatewayUnknown, call_seconds, open_gateway, open_job_store
 from runner.settings import Settings
 from web.banner import banner
@@ -137,8 +137,8 @@ def test_a_key_that_no_header_can_carry(key: str, tmp_path: Path) -> None:
 def test_what_is_opened_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     put(monkeypatch, EVOLUTION | WAHA | {"RUNNER_GATEWAY": "evolution"})
     settings = Settings()
-    assert evolution_access(settings).url == "http://127.0.0.1:8080"
-    for shown in (settings, evolution_access(settings), waha_access(settings)):
+    assert access_to("evolution", settings).url == "http://127.0.0.1:8080"
+    for shown in (settings, access_to("evolution", settings), access_to("waha", settings)):
         assert "a-key-that-is-secret" not in f"{shown!r} {shown}"
 
 

@@ -58,6 +58,8 @@ def test_the_pace_in_force(monkeypatch: pytest.MonkeyPatch, given: dict[str, str
     [
         ({"WAHA_URL": "http://127.0.0.1:1"}, "roster, since WAHA_API_KEY is not set for waha\n"),
         ({"WAHA_API_KEY": "x"}, "roster, since WAHA_URL is not set for waha\n"),
+        ({"WAHA_SESSION": "mine"}, "roster, since WAHA_URL and WAHA_API_KEY are not set for waha\n"),
+        ({"WAHA_SESSION": "default", "EVOLUTION_API_URL": ""}, "roster\n"),
         (
             {"WAHA_API_KEY": "x", "EVOLUTION_API_KEY": "x"},
             "roster, since EVOLUTION_API_URL and EVOLUTION_INSTANCE_NAME are not set for evolution, and WAHA_URL is "
