@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 from runner.gateway import Outcome, OutcomeKind
 from runner.groups.group import Group
 from runner.groups.history import FAILURE, SUCCESS, HistoryRows, NewHistory
-from runner.groups.judgement import ALREADY_GONE, GONE, SKIPPED, Finding
+from runner.groups.judgement import ALREADY_GONE, GONE, OTHER_IDS, SKIPPED, Finding
 from runner.groups.member import MemberRows
 from runner.groups.person import PersonRows
 from runner.groups.queue import QueueEntry, QueueRows
@@ -45,6 +45,14 @@ _LISTS_LAG_MS = 3_600_000
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What the gateway said of somebody as they were found right before the call; None: they were left out of it."""
+
+    finding: Finding
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True)
 class Booked:
     """One person's outcome. ``reason`` and ``code``: the gateway's, or why nobody asked."""
 
@@ -70,10 +78,10 @@ class Books:
     dry_run: bool
 
     def write(self, tx: Transaction, booked: Sequence[Booked]) -> list[LedgerItem]:
-        booked = _as_merged(tx, booked)
         if self.dry_run:
             self._list_people(tx, booked)
         else:
+            booked = _as_merged(tx, _as_queued_now(tx, booked))
             booked = self._put_back(tx, [_as_done_before(one, tx.now) for one in booked])
             self._write(tx, booked)
         return [one.ledger_item() for one in booked]
@@ -115,6 +123,7 @@ class Books:
 
     def _list_people(self, tx: Transaction, booked: Sequence[Booked]) -> None:
         found = {one.finding.entry.person_id for one in booked if one.outcome == WOULD_REMOVE}
+        found = set(tx.connection.execute(select(people.c.id).where(people.c.id.in_(found))).scalars())
         mine = (job_people.c.job_id == self.job_id, job_people.c.person_id.in_(found))
         new = found - set(tx.connection.execute(select(job_people.c.person_id).where(*mine)).scalars())
         if new:
@@ -164,8 +173,25 @@ def _as_done_before(one: Booked, now: int) -> Booked:
     return replace(one, outcome=REMOVED, reason=f"{entry.reason}; {_FOUND_GONE_LATER}")
 
 
+def _as_queued_now(tx: Transaction, booked: Sequence[Booked]) -> list[Booked]:
+    """By their entries of this moment, which every merge takes along. Whoever was not found, and has other ids since,
+    is not known to be gone: they come again.
+    """
+    entries = QueueRows(tx).as_now([one.finding.entry for one in booked])
+    return [_renewed(one, entry) for one, entry in zip(booked, entries, strict=True)]
+
+
+def _renewed(one: Booked, entry: QueueEntry) -> Booked:
+    renewed = replace(one, finding=replace(one.finding, entry=entry))
+    if one.outcome != ALREADY_GONE or entry.has_same_ids(one.finding.entry):
+        return renewed
+    return replace(renewed, outcome=REQUEUED, reason=OTHER_IDS)
+
+
 def _as_merged(tx: Transaction, booked: Sequence[Booked]) -> list[Booked]:
-    """Whose row an import has joined with another while the call was under way is that other person from now on."""
+    """Whose row has been joined with another while the call was under way is that other person from now on, also where
+    their entry in the queue is no more. Whom nobody knows any more is known anew: a removal is never lost.
+    """
     ids = [one.finding.entry.person_id for one in booked]
     known = set(tx.connection.execute(select(people.c.id).where(people.c.id.in_(ids))).scalars())
     return [one if one.finding.entry.person_id in known else _found_anew(PersonRows(tx), one) for one in booked]
@@ -173,10 +199,9 @@ def _as_merged(tx: Transaction, booked: Sequence[Booked]) -> list[Booked]:
 
 def _found_anew(rows: PersonRows, one: Booked) -> Booked:
     entry = one.finding.entry
-    person = rows.find(entry.shown_id)
-    if person is None:
-        return one
-    return replace(one, finding=replace(one.finding, entry=replace(entry, person_id=person.id)))
+    known = next((found for text in (entry.lid, entry.pn) if text and (found := rows.find(text))), None)
+    person = known.id if known else rows.resolve(entry.lid, entry.pn, entry.name)
+    return replace(one, finding=replace(one.finding, entry=replace(entry, person_id=person), role=None))
 
 
 def _settled(item: LedgerItem, outcome: str, reason: str) -> LedgerItem:

@@ -12,9 +12,11 @@ from runner.clock import iso
 from runner.gateway import Participant
 from runner.groups.activity import ActivityRows, Watch
 from runner.groups.group import Group
+from runner.groups.identity import person_id
 from runner.groups.listing import Listed
 from runner.groups.queue import QueueEntry
 from runner.groups.silence import MEMBER, WHITELISTED, silent, watched
+from runner.ledger import REQUEUED
 from runner.store import Transaction
 from runner.stores.group_schema import memberships, removal_queue
 
@@ -23,9 +25,12 @@ GONE = "not in the group any more"
 _NAMES_OPEN = "names in an imported chat are matched to nobody yet; stays in the queue"
 _NOT_BY_SILENCE = "only admins write in this group, so their silence says nothing; stays in the queue"
 _STILL_LISTED = "gone, as far as is known here, and still on the group's list; stays in the queue"
+OTHER_IDS = "has another number or id since the group was asked for them; comes again"
 _NOT_TOLD_APART = "the group's list does not show the id they are known by; stays in the queue"
 
 _QUEUED = and_(removal_queue.c.group_id == memberships.c.group_id, removal_queue.c.person_id == memberships.c.person_id)
+
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Finding:
     """What was found of one person. ``outcome`` None: they may be removed; else why not.
 
     ``stays``: they stay in the queue for another time. ``role``: what the fresh listing says, where it differs.
+    ``by_list``: gone by the listing alone, and not asked for before: of whoever was, another list is asked for anyway.
     """
 
     entry: QueueEntry
@@ -41,6 +47,7 @@ class Finding:
     stays: bool = False
     participant: Participant | None = None
     role: str | None = None
+    by_list: bool = False
 
     @property
     def key(self) -> str:
@@ -82,6 +89,19 @@ def _may_go(finding: Finding) -> bool:
     return finding.outcome is None
 
 
+def look_at_list(findings: Sequence[Finding], listed: Listed, entries: Sequence[QueueEntry]) -> list[Finding]:
+    """As ``look_at_listing``. ``entries``: the same, as they were read before the list was asked for; whoever has
+    other ids since is not known to be gone by it, and comes again.
+    """
+    seen = [look_at_listing(one, listed) for one in findings]
+    return [
+        replace(one, outcome=REQUEUED, reason=OTHER_IDS)
+        if one.outcome == ALREADY_GONE and not one.entry.has_same_ids(read)
+        else one
+        for one, read in zip(seen, entries, strict=True)
+    ]
+
+
 def look_at_listing(finding: Finding, listed: Listed) -> Finding:
     """By what the group itself says now; what the store says against a removal stands.
 
@@ -106,6 +126,13 @@ def look_at_listing(finding: Finding, listed: Listed) -> Finding:
     return seen
 
 
+def new_pairs(entries: Sequence[QueueEntry], listed: Listed) -> list[Pair]:
+    """Of whom of them the list shows both ids, and we know other ones."""
+    listings = ((entry, listed.find(entry.lid, entry.pn)) for entry in entries)
+    shown = ((entry, person_id(one.lid), person_id(one.pn)) for entry, one in listings if one and one.lid and one.pn)
+    return [(lid, pn) for entry, lid, pn in shown if lid and pn and (entry.lid, entry.pn) != (lid, pn)]
+
+
 def spare_the_silent(findings: Sequence[Finding], listed: Listed) -> list[Finding]:
     """Where only admins write, whoever came into the queue by silence is left alone; whoever was put there is not."""
     if not listed.is_announcement:
@@ -115,7 +142,8 @@ def spare_the_silent(findings: Sequence[Finding], listed: Listed) -> list[Findin
 
 def _not_listed(finding: Finding, is_gone: bool) -> Finding:
     if is_gone:
-        return replace(finding, outcome=ALREADY_GONE, reason=GONE, stays=False)
+        alone = finding.outcome != ALREADY_GONE and not finding.entry.tries
+        return replace(finding, outcome=ALREADY_GONE, reason=GONE, stays=False, by_list=alone)
     return replace(finding, outcome=SKIPPED, reason=_NOT_TOLD_APART, stays=True)
 
 

@@ -68,6 +68,9 @@ class QueueEntry:
     def shown_id(self) -> str:
         return self.lid or self.pn or ""
 
+    def has_same_ids(self, other: QueueEntry) -> bool:
+        return (self.lid, self.pn) == (other.lid, other.pn)
+
     def ledger_item(self, outcome: str | None = None, **data: Any) -> LedgerItem:
         """What the job's ledger says of them; absent values are absent."""
         known = {"id": self.shown_id, "phoneNumber": self.pn, "name": self.name, "personId": self.person_id}

@@ -21,12 +21,11 @@ from runner.gateway import (
     Transient,
 )
 from runner.groups.absence import Absence
-from runner.groups.booking import Booked, Books, in_words
+from runner.groups.booking import Answer, Booked, Books, in_words
 from runner.groups.group import Group, GroupRows
 from runner.groups.halt import OnlyAdminsWrite
-from runner.groups.identity import person_id
 from runner.groups.intake import FRESH_MS, take_over, warnings_of
-from runner.groups.judgement import Finding, hold_back, look_again, look_at_listing, spare_the_silent
+from runner.groups.judgement import Finding, Pair, hold_back, look_again, look_at_list, new_pairs, spare_the_silent
 from runner.groups.latecomers import Latecomers
 from runner.groups.listing import (
     Listed,
@@ -52,9 +51,6 @@ from runner.stores.batches import LedgerItem
 _STILL_RECENT_SECONDS = 10.0
 
 Seen = TypeVar("Seen")
-Pair = tuple[str, str]
-Answer = Outcome | Finding
-"""What the gateway said of somebody; or why they were left out at the last moment."""
 
 
 class RemovalConfig(Protocol):
@@ -121,13 +117,18 @@ class Removal:
         outage."""
         if not self._config.dry_run:
             self._latecomers.wait(entries)
-        self._was_asked = False
+            read = entries  # before a wait that may have been long: they may have other ids by now
+            entries = self._job.patiently(lambda: self._read(lambda tx: QueueRows(tx).as_now(read)))
+        self._was_asked, before = False, self._recent
         listed = self.listing(known for entry in entries for known in (entry.lid, entry.pn))
-        pairs = _new_pairs(entries, listed)
+        pairs = new_pairs(entries, listed)
         if pairs and not self._config.dry_run:
             entries = self._job.patiently(lambda: self._join(entries, pairs))
         self._judged_by = listed
         findings = self._job.patiently(lambda: self._look_again(entries, listed))
+        if listed is before and any(one.by_list for one in findings) and not self._config.dry_run:
+            self._recent = None  # it is older than what we know of their ids: they may be on the next
+            return self.judge(entries)
         return findings if self._config.dry_run else make_sure(findings, self._settling_list)
 
     def remove(self, findings: Sequence[Finding], seconds_left: Callable[[], float]) -> dict[str, Answer]:
@@ -149,21 +150,26 @@ class Removal:
             again = not_yet_sure(self._look_again(entries, self._judged_by), self._came_again)
         except StoreUnavailable as error:
             raise NotConnected(str(error)) from error
-        answers: dict[str, Answer] = {finding.key: finding for finding in again if finding.outcome}
-        going = {finding.key: finding.id for finding in findings if finding.key not in answers}
-        if going:
-            outcomes = self._call(list(going.values()), seconds_left)
+        answers = {finding.key: Answer(finding) for finding in again if finding.outcome}
+        # By the ids of the list they were looked at by last: a number may be somebody else's since the one before.
+        going = [finding for finding in again if not finding.outcome]
+        outcomes = self._call(list(dict.fromkeys(one.id for one in going)), seconds_left) if going else {}
+        if outcomes:
             if len(outcomes) == len(going):
                 self._rights.check(outcomes.values())
-            answers |= {key: outcomes[known] for key, known in going.items() if known in outcomes}
             self._note_put_off(outcomes.values())
-        return answers
+        return answers | {one.key: Answer(one, outcomes[one.id]) for one in going if one.id in outcomes}
 
     def _call(self, ids: Sequence[str], seconds_left: Callable[[], float]) -> dict[str, Outcome]:
+        """Empty where no answer came: of whom nobody asked, it is known all the same why."""
         try:
             return self.gateway.remove(self.group.wa_id, ids, seconds_left)
-        except StoreUnavailable as error:
-            raise Transient(str(error)) from error  # a gateway of the user's own; it may have removed them before
+        except StoreUnavailable:
+            return {}  # a gateway of the user's own; it may have removed them before
+        except GatewayError as error:
+            if error.nothing_sent:
+                raise
+            return {}
 
     def wait_if_put_off(self) -> None:
         """After a batch in which the gateway put somebody off. Raises RateLimited when it has done so too often."""
@@ -259,7 +265,7 @@ class Removal:
         def look(tx: Transaction) -> list[Finding]:
             # After a long wait a person may have another number, or be measured by another window.
             now = entries if self._config.dry_run else QueueRows(tx).as_now(entries)
-            findings = [look_at_listing(one, listed) for one in look_again(tx, self.group, now, self.slack_ms)]
+            findings = look_at_list(look_again(tx, self.group, now, self.slack_ms), listed, entries)
             findings = hold_back_unplaced(tx, self.group, findings, listed, tx.now)
             if self._silence_is_doubtful:
                 findings = spare_the_silent(findings, listed)
@@ -273,24 +279,17 @@ class Removal:
         return Books(self.group, self._job.id, self.gateway.via, self._config.dry_run)
 
     def _booked(self, finding: Finding, answer: Answer | None) -> Booked | None:
-        if isinstance(answer, Finding):
-            finding, answer = answer, None
+        finding, said = (answer.finding, answer.outcome) if answer else (finding, None)
         if finding.outcome is not None:
             return Booked(finding, finding.outcome, finding.reason)
         if self._config.dry_run:
             return Booked(finding, "would_remove")
-        if answer is None or answer.kind is OutcomeKind.UNKNOWN:
+        if said is None or said.kind is OutcomeKind.UNKNOWN:
             return None
-        if answer.kind is OutcomeKind.LATER:
-            return Booked(finding, REQUEUED, answer.reason, answer.code)
-        return Booked(finding, str(answer.kind), answer.reason or in_words(answer), answer.code)
+        if said.kind is OutcomeKind.LATER:
+            return Booked(finding, REQUEUED, said.reason, said.code)
+        return Booked(finding, str(said.kind), said.reason or in_words(said), said.code)
 
     def _read(self, look: Callable[[Transaction], Seen]) -> Seen:
         with self._store.read() as tx:
             return look(tx)
-
-
-def _new_pairs(entries: Sequence[QueueEntry], listed: Listed) -> list[Pair]:
-    listings = ((entry, listed.find(entry.lid, entry.pn)) for entry in entries)
-    shown = ((entry, person_id(one.lid), person_id(one.pn)) for entry, one in listings if one and one.lid and one.pn)
-    return [(lid, pn) for entry, lid, pn in shown if lid and pn and (entry.lid, entry.pn) != (lid, pn)]

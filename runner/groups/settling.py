@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from runner.backoff import Backoff
 from runner.context import JobContext
@@ -49,11 +50,11 @@ class LeftOpen:
         """
         known = [one for one in self.ids if one]
         lids = [one for one in known if one.endswith(LID)]
-        pn = next((one for one in known if not one.endswith(LID)), None)
-        either: list[str | None] = [*lids] or [None]
-        if any(listed.find_person(lid, pn) is not None for lid in either):
+        pns = [one for one in known if not one.endswith(LID)]
+        pairs: Iterable[tuple[str | None, str | None]] = product(lids or (None,), pns or (None,))
+        if any(listed.find_person(lid, pn) is not None for lid, pn in pairs):
             return True
-        return not listed.would_show(lids[0] if lids else None, pn)
+        return not listed.would_show(next(iter(lids), None), next(iter(pns), None))
 
 
 class Settling:
@@ -92,9 +93,11 @@ class Settling:
         """Whoever is gone was removed; whoever is still there comes again, once. Without a list they are given up."""
         people = {one.item.key: _person_now(tx, one.item) for one in self._left_open}
         entries = {entry.person_id: entry for entry in QueueRows(tx).of(self._group, people.values())}
+        rows = PersonRows(tx)
         for one in self._left_open:
             person = people[one.item.key]
-            is_there = None if listed is None else one.may_be_in(listed)
+            now = replace(one, person=rows.get(person))  # may have another number since the list was asked for
+            is_there = None if listed is None else one.may_be_in(listed) or now.may_be_in(listed)
             yield books.settle(tx, one.item, person, is_there, entries.get(person))
 
     def _wait(self, backoff: Backoff, error: GatewayError | RunnerError, *, at_least: float = 0.0) -> None:

@@ -85,7 +85,7 @@ def _same_people(tx: Transaction, group: Group, ids: Iterable[str]) -> dict[str,
     """Known by one of ``ids`` alone; whoever has another lid beside a number is somebody else, who had it before."""
     protected = select(whitelist.c.person_id).where(whitelist.c.group_id == group.id)
     member = and_(memberships.c.person_id == people.c.id, memberships.c.group_id == group.id)
-    last = (memberships.c.role, memberships.c.last_active_at)
+    last = (memberships.c.role, memberships.c.last_active_at, memberships.c.joined_at, memberships.c.left_at)
     query = select(people.c.lid, people.c.pn, people.c.id.in_(protected).label("whitelisted"), *last)
     wanted = or_(
         and_(people.c.lid.in_(list(ids)), people.c.pn.is_(None)),
@@ -102,8 +102,10 @@ def _against(finding: Finding, row: Row[Any], now: int) -> str | None:
         return "an admin of the group"
     window_ms = finding.entry.window_ms
     since = finding.entry.created_at if window_ms is None else now - window_ms
-    is_active = row.last_active_at is not None and row.last_active_at > since
-    return f"active again on {iso(row.last_active_at)}" if is_active else None
+    if row.last_active_at is not None and row.last_active_at > since:
+        return f"active again on {iso(row.last_active_at)}"
+    back = max(row.joined_at or 0, row.left_at or 0)  # who had left by one id, and is listed, is back
+    return f"joined again on {iso(back)}" if back > since else None
 
 
 def _hides(finding: Finding, kind: str) -> bool:

@@ -7,13 +7,14 @@ from typing import Any
 
 from runner.batch import Batch
 from runner.context import JobContext
+from runner.groups.booking import Answer
 from runner.groups.group import GroupRows, lock_key
 from runner.groups.halt import halting
 from runner.groups.judgement import Finding
 from runner.groups.pace import Pace, about, pace_of
 from runner.groups.pacing import Pacing, TooSoon, asked_lately
 from runner.groups.queue import QueueEntry, QueueRows
-from runner.groups.removal import Answer, Removal
+from runner.groups.removal import Removal
 from runner.groups.review import admit_removal
 from runner.groups.summary import doubts_about, removal_result, summary_of
 from runner.groups.walk import Preview, QueueWalk, Walk

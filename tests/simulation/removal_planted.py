@@ -10,9 +10,10 @@ import pytest
 
 from runner.gateway import GroupGateway, Outcome, OutcomeKind, Participant
 from runner.groups import judgement, settling
+from runner.groups.booking import Answer
 from runner.groups.judgement import Finding
 from runner.groups.listing import Listed
-from runner.groups.removal import Answer, Removal
+from runner.groups.removal import Removal
 from tests.simulation.planted import Planted
 from tests.simulation.play import Scene
 from tests.simulation.removal_deeds import REMOVALS, RemovalDeeds
@@ -25,8 +26,9 @@ def _no_answer_is_a_removal(patch: pytest.MonkeyPatch) -> None:
     booked = Removal._booked
 
     def planted(removal: Removal, finding: Finding, answer: Answer | None) -> Any:
-        is_open = answer is None or (isinstance(answer, Outcome) and answer.kind is OutcomeKind.UNKNOWN)
-        return booked(removal, finding, Outcome(OutcomeKind.REMOVED) if is_open else answer)
+        said = answer.outcome if answer else None
+        is_open = answer is None or (said is not None and said.kind is OutcomeKind.UNKNOWN)
+        return booked(removal, finding, Answer(finding, Outcome(OutcomeKind.REMOVED)) if is_open else answer)
 
     patch.setattr(Removal, "_booked", planted)
 
