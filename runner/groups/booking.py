@@ -35,6 +35,7 @@ _OUT = (REMOVED, ALREADY_GONE)
 
 _GIVEN_UP = "asked twice without an answer, and still in the group"
 _UNQUEUED = "still in the group, and taken out of the queue meanwhile"
+_UNCALLED = "taken out of the queue before anybody was asked for"
 _NOBODY_CAN_TELL = "no answer came, and we are no longer in the group: nobody can tell"
 _FOUND_GONE = "no answer came, and the group no longer lists them"
 _FOUND_GONE_LATER = "a call for them had no answer, and they are not in the group any more"
@@ -103,6 +104,12 @@ class Books:
         if QueueRows(tx).requeue(entry):
             return _settled(item, REQUEUED, queued_for)
         return self._give_up(tx, item, person, _GIVEN_UP)
+
+    def put_back(self, tx: Transaction, item: LedgerItem, entry: QueueEntry | None) -> LedgerItem:
+        """One person of a batch for which no call went out."""
+        if entry is not None and QueueRows(tx).put_back(entry):
+            return _settled(item, REQUEUED, item.data.get("reason", ""))
+        return _settled(item, SKIPPED, _UNCALLED)
 
     def _give_up(self, tx: Transaction, item: LedgerItem, person: int, why: str) -> LedgerItem:
         QueueRows(tx).drop(self.group, [person])

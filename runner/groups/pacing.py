@@ -31,6 +31,12 @@ class StopFirst(TooSoon):
     nothing_sent = True
 
 
+class JudgedAnew(TooSoon):
+    """Seen right before a call: what was written down is not as it is now. Nothing was sent, and it is written anew."""
+
+    nothing_sent = True
+
+
 class Pacing:
     """One job's, within one run; does nothing where no pace is set, nor in a dry run, which asks for nobody."""
 

@@ -93,6 +93,7 @@ class PersonRows:
     def merge(self, kept: int, dropped: int) -> None:
         """Everything that was known of ``dropped`` is known of ``kept`` from now on; ``dropped`` is no more."""
         self._merge_memberships(kept, dropped)
+        self._merge_tries(kept, dropped)
         for table, scope in _ONE_PER_SCOPE:
             theirs = select(scope).where(table.c.person_id == kept)
             self._run(delete(table).where(table.c.person_id == dropped, scope.in_(theirs)))
@@ -114,6 +115,14 @@ class PersonRows:
             self._run(delete(memberships).where(*here))
             mine = (memberships.c.group_id == row.group_id, memberships.c.person_id == kept)
             self._run(update(memberships).where(*mine).values(_both(other._mapping, row._mapping)))
+
+    def _merge_tries(self, kept: int, dropped: int) -> None:
+        """Where both are queued: a call without an answer was for either."""
+        other = removal_queue.alias("other")
+        mine = (removal_queue.c.person_id == kept, removal_queue.c.group_id == other.c.group_id)
+        tried = (other.c.person_id == dropped, other.c.tries > removal_queue.c.tries)
+        values = {"tries": other.c.tries, "tried_at": other.c.tried_at}
+        self._run(update(removal_queue).where(*mine, *tried).values(values))
 
     def _first(self, condition: ColumnElement[bool]) -> Person | None:
         row = self._run(select(people.c.id, *_IDS).where(condition)).first()

@@ -24,6 +24,7 @@ from runner.groups.absence import Absence
 from runner.groups.booking import Answer, Booked, Books, in_words
 from runner.groups.group import Group, GroupRows
 from runner.groups.halt import OnlyAdminsWrite
+from runner.groups.ids_then import IdsThen
 from runner.groups.intake import FRESH_MS, take_over, warnings_of
 from runner.groups.judgement import Finding, Pair, hold_back, look_again, look_at_list, new_pairs, spare_the_silent
 from runner.groups.latecomers import Latecomers
@@ -36,8 +37,9 @@ from runner.groups.listing import (
     fresh_listing,
     settling_listing,
 )
-from runner.groups.pacing import StopFirst
+from runner.groups.pacing import JudgedAnew, StopFirst
 from runner.groups.person import PersonRows
+from runner.groups.putoff import PutOff
 from runner.groups.queue import QueueEntry, QueueRows
 from runner.groups.rights import Rights
 from runner.groups.settling import Settling, between_lists, make_sure, not_yet_sure
@@ -79,9 +81,10 @@ class Removal:
         self._latecomers = Latecomers(job, self.group)
         self._absence = Absence(job, self.group)
         self._rights = Rights()
+        self.put_off = PutOff(job)
         self._was_asked = False
-        self._slow_down = Backoff(job.settings, chance=job.chance)
-        self._put_off: RateLimited | None = None
+        self._may_judge_anew = True
+        self._ids_then = IdsThen()
         self._recent: Listed | None = None
         self._judged_by = Listed({})
         self._came_again: set[int] = set()
@@ -97,6 +100,7 @@ class Removal:
         if isinstance(self.gateway, ListsPeople) or self._job.clock.now_ms() - taken < FRESH_MS:
             return
         asked_at = self._job.clock.now_ms()
+        self._job.patiently(lambda: self._read(lambda tx: self._ids_then.read(tx, self.group, ())))
         listing, listed, warnings = self._patiently(self._whole_list)
         if warnings:
             self._job.result["warnings"] = warnings
@@ -119,6 +123,8 @@ class Removal:
             self._latecomers.wait(entries)
             read = entries  # before a wait that may have been long: they may have other ids by now
             entries = self._job.patiently(lambda: self._read(lambda tx: QueueRows(tx).as_now(read)))
+            if not (self._recent and self._is_list_recent()):
+                self._job.patiently(lambda: self._read(lambda tx: self._ids_then.read(tx, self.group, entries)))
         self._was_asked, before = False, self._recent
         listed = self.listing(known for entry in entries for known in (entry.lid, entry.pn))
         pairs = new_pairs(entries, listed)
@@ -126,15 +132,18 @@ class Removal:
             entries = self._job.patiently(lambda: self._join(entries, pairs))
         self._judged_by = listed
         findings = self._job.patiently(lambda: self._look_again(entries, listed))
-        if listed is before and any(one.by_list for one in findings) and not self._config.dry_run:
+        if self._config.dry_run:
+            return findings
+        if listed is before and any(one.by_list and not self._ids_then.are_of(one.entry) for one in findings):
             self._recent = None  # it is older than what we know of their ids: they may be on the next
             return self.judge(entries)
-        return findings if self._config.dry_run else make_sure(findings, self._settling_list)
+        return make_sure(findings, self._settling_list)
 
     def remove(self, findings: Sequence[Finding], seconds_left: Callable[[], float]) -> dict[str, Answer]:
         """Asks the gateway, once more without those against whom something was said since; answers by ledger key.
 
-        Raises MoreToCome after an outage since they were judged, NotYetBelieved, NotAdmin, and what the gateway raises.
+        Raises MoreToCome after an outage since they were judged, JudgedAnew where they are found otherwise now,
+        NotYetBelieved, NotAdmin, and what the gateway raises.
         """
         return self._absence.calling(lambda: self._remove(findings, seconds_left))
 
@@ -147,9 +156,15 @@ class Removal:
         self._was_asked, self._recent = True, None
         try:
             self._latecomers.check(entries)
-            again = not_yet_sure(self._look_again(entries, self._judged_by), self._came_again)
+            again = self._look_again(entries, self._judged_by)
         except StoreUnavailable as error:
             raise NotConnected(str(error)) from error
+        if self._may_judge_anew and any(
+            one.outcome or one.id != was.id for was, one in zip(findings, again, strict=True)
+        ):
+            self._may_judge_anew = False  # for this batch: lists may never agree
+            raise JudgedAnew
+        again = not_yet_sure(again, self._came_again)
         answers = {finding.key: Answer(finding) for finding in again if finding.outcome}
         # By the ids of the list they were looked at by last: a number may be somebody else's since the one before.
         going = [finding for finding in again if not finding.outcome]
@@ -157,7 +172,7 @@ class Removal:
         if outcomes:
             if len(outcomes) == len(going):
                 self._rights.check(outcomes.values())
-            self._note_put_off(outcomes.values())
+            self.put_off.note(outcomes.values())
         return answers | {one.key: Answer(one, outcomes[one.id]) for one in going if one.id in outcomes}
 
     def _call(self, ids: Sequence[str], seconds_left: Callable[[], float]) -> dict[str, Outcome]:
@@ -170,22 +185,6 @@ class Removal:
             if error.nothing_sent:
                 raise
             return {}
-
-    def wait_if_put_off(self) -> None:
-        """After a batch in which the gateway put somebody off. Raises RateLimited when it has done so too often."""
-        if self._put_off is None:
-            return
-        pause = self._slow_down.wait_after(self._put_off)
-        if pause is None:
-            raise self._put_off
-        self._job.wait_visibly(pause, str(self._put_off))
-        self._put_off = None
-
-    def _note_put_off(self, outcomes: Iterable[Outcome]) -> None:
-        later = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.LATER]
-        self._put_off = RateLimited(later[0].reason or "The gateway asks for a pause") if later else None
-        if not later:
-            self._slow_down.reset()
 
     def _list_again(self, entries: Sequence[QueueEntry]) -> Listed:
         """Before another try, or after a wait for the store: long enough for somebody to be made an admin."""
@@ -210,12 +209,16 @@ class Removal:
 
     def book(self, tx: Transaction, findings: Sequence[Finding], answers: Mapping[str, Answer]) -> Iterable[LedgerItem]:
         """Books each person by what was found or answered; whoever has no answer stays open."""
+        self._may_judge_anew = True
         booked = [known for finding in findings if (known := self._booked(finding, answers.get(finding.key)))]
         return self._books().write(tx, booked)
 
     def settle(self, batch: Batch[Any]) -> None:
         """Finds out by a listing what became of a call that nobody answered; never by another call."""
         settling = Settling(self._job, self.gateway, self.group, batch.open)
+        if batch.left_open and not batch.left_open.is_called:
+            batch.commit(lambda tx: settling.book_uncalled(tx, self._books()))
+            return
         self._job.wait_until_over(batch)
         listed = settling.find_out()
         if listed is None:

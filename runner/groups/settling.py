@@ -16,7 +16,7 @@ from runner.groups.identity import LID, person_id
 from runner.groups.judgement import ALREADY_GONE, Finding, hold_back, look_at_listing
 from runner.groups.listing import Listed, SuspiciousListing, WithoutUs, settling_listing
 from runner.groups.person import Person, PersonRows
-from runner.groups.queue import QueueRows
+from runner.groups.queue import QueueEntry, QueueRows
 from runner.ledger import REQUEUED
 from runner.store import Transaction
 from runner.stores.batches import LedgerItem
@@ -91,14 +91,23 @@ class Settling:
 
     def book(self, tx: Transaction, books: Books, listed: Listed | None) -> Iterator[LedgerItem]:
         """Whoever is gone was removed; whoever is still there comes again, once. Without a list they are given up."""
-        people = {one.item.key: _person_now(tx, one.item) for one in self._left_open}
-        entries = {entry.person_id: entry for entry in QueueRows(tx).of(self._group, people.values())}
         rows = PersonRows(tx)
-        for one in self._left_open:
-            person = people[one.item.key]
+        for one, person, entry in self._now(tx):
             now = replace(one, person=rows.get(person))  # may have another number since the list was asked for
             is_there = None if listed is None else one.may_be_in(listed) or now.may_be_in(listed)
-            yield books.settle(tx, one.item, person, is_there, entries.get(person))
+            yield books.settle(tx, one.item, person, is_there, entry)
+
+    def book_uncalled(self, tx: Transaction, books: Books) -> Iterator[LedgerItem]:
+        """No call had gone out, so there is nothing to find out: they come again, and that costs no try."""
+        for one, _, entry in self._now(tx):
+            yield books.put_back(tx, one.item, entry)
+
+    def _now(self, tx: Transaction) -> Iterator[tuple[LeftOpen, int, QueueEntry | None]]:
+        people = {one.item.key: _person_now(tx, one.item) for one in self._left_open}
+        entries = {entry.person_id: entry for entry in QueueRows(tx).of(self._group, people.values())}
+        for one in self._left_open:
+            person = people[one.item.key]
+            yield one, person, entries.get(person)
 
     def _wait(self, backoff: Backoff, error: GatewayError | RunnerError, *, at_least: float = 0.0) -> None:
         count = len(self._left_open)

@@ -58,7 +58,8 @@ class LedgerItem:
 @dataclass(frozen=True)
 class OpenBatch:
     """A batch with open items, and the deadline of its call. ``position``: where the source stands after it, if all
-    that the source gave was intended; else None.
+    that the source gave was intended; else None. ``is_called``: a call may have gone out; else it is certain that by
+    ``Batch.call`` none has.
     """
 
     seq: int
@@ -66,6 +67,7 @@ class OpenBatch:
     deadline: Deadline | None
     items: tuple[LedgerItem, ...]
     position: Any = None
+    is_called: bool = True
 
 
 class BatchRows:
@@ -175,7 +177,7 @@ class BatchRows:
         query = select(*columns).where(*self._at(batch_items, row.seq), batch_items.c.state == OPEN)
         items = [LedgerItem(key, None, data, row.seq) for key, data in self._run(query.order_by(batch_items.c.ordinal))]
         deadline = Deadline.from_json(row.deadline) if row.deadline else None
-        return OpenBatch(row.seq, row.epoch, deadline, tuple(items), row.position)
+        return OpenBatch(row.seq, row.epoch, deadline, tuple(items), row.position, row.called_at is not None)
 
     def _open_keys(self, seq: int) -> set[str]:
         return set(self._run(_OPEN_KEYS, {"of_job": self._job_id, "of_seq": seq}).scalars())

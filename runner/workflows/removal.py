@@ -184,9 +184,10 @@ def deal_with(job: JobContext, batch: Batch[QueueEntry], removal: Removal, pacin
 
 def dealt_with(batch: Batch[QueueEntry], removal: Removal, pacing: Pacing) -> bool:
     """Waits for the pace, then looks at each again, asks and books. False: it was too soon even so, a stop was asked
-    for, or the call said that we are not in the group, which the next look has to say too. Nothing was sent then.
+    for, somebody is found otherwise than before, or the call said that we are not in the group, which the next look
+    has to say too. Nothing was sent then.
     """
-    removal.wait_if_put_off()
+    removal.put_off.wait()
     pacing.wait(len(batch.items))
     findings = removal.judge(batch.items)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, event, select
 
 from runner.abort import AbortBell, AbortFlag
-from runner.child import _end_of
+from runner.child import _end_of, _perform
 from runner.clock import Clock
 from runner.context import JobContext, Run
 from runner.groups.activity import ActivityRows
@@ -34,6 +35,10 @@ DAY = 86_400_000
 NOW = 1_750_000_000_000
 WA_ID = "120363403645737238@g.us"
 _OF_A_JOB = {"jobs", "job_events", "batches", "batch_items", "idempotency_keys", "job_people"}
+
+
+class Killed(BaseException):
+    """As SIGKILL ends a process: nothing is written any more."""
 
 
 class TestTime:
@@ -174,6 +179,13 @@ class Bench:
             with self.store.write() as tx:
                 RunRows(tx).release(job_id, self.job(job_id).epoch)
         return ended
+
+    def run_until_killed(self, job_id: str) -> None:
+        """As far as something in it raises Killed."""
+        self._renew_leases()
+        with contextlib.suppress(Killed):
+            _perform(self.context(job_id), self.settings)
+            raise AssertionError("nothing has killed it")
 
     def run_again(self, job_id: str, mode: str = "run") -> str:
         """Another run under the same claim, as after a crash."""

@@ -44,6 +44,16 @@ def test_the_pair_makes_two_rows_one(kept: GroupStore, order: tuple[MemberEntry,
     assert [(one.lid, one.pn) for one in kept.members()] == [(LID, PN)]
 
 
+@pytest.mark.parametrize("tried_first", [True, False])
+def test_a_call_without_an_answer_is_remembered_of_two_who_are_both_queued(kept: GroupStore, tried_first: bool) -> None:
+    pair = [kept.put(MemberEntry(lid=LID)), kept.put(MemberEntry(pn=PN))]
+    with kept.tx() as tx:
+        entries = QueueRows(tx).add(kept.group, pair, "by hand")
+        assert QueueRows(tx).requeue(entries[0 if tried_first else 1])
+        PersonRows(tx).resolve(LID, PN)
+        assert [(one.tries, one.tried_at) for one in QueueRows(tx).list()] == [(1, tx.now)]
+
+
 def test_everything_follows_a_merge(kept: GroupStore) -> None:
     by_lid = kept.put(MemberEntry(lid=LID, name="Ana", joined_at=NOW - 50 * DAY, last_active_at=NOW - 9 * DAY), NOW)
     other = MemberEntry(pn=PN, joined_at=NOW - 80 * DAY, last_active_at=NOW - 40 * DAY)
