@@ -109,7 +109,7 @@ def listen(manager: JobManager, missed: Missed) -> Any:
             connection_limit=2000,
             channel_timeout=30,
             trusted_proxy=None,
-            clear_untrusted_proxy_headers=True,
+            clear_untrusted_proxy_headers=False,  # web.gate sees by them who does not ask from this machine
         )
     except OSError as error:
         raise WrongConfiguration(
