@@ -63,8 +63,8 @@ class Someone:
 class Heard:
     """Somebody wrote, reacted or sent something at ``at`` (UTC ms, never in the future).
 
-    ``who`` None: ourselves, by an id that was not said. ``key``: by which the same message is known again, None:
-    by nothing.
+    ``who`` None: ourselves, by an id that was not said. ``key``: by which the same message of theirs is known again,
+    None: by nothing.
     """
 
     group_wa_id: str
