@@ -118,3 +118,8 @@ class Notice:
     def tells_of_group(self) -> bool:
         """Whether somebody else's message in a group came in with it, so that others would have come in, too."""
         return self.is_news and any(isinstance(one, Heard) and not one.is_me for one in self.events)
+
+    @property
+    def told_at(self) -> int | None:
+        """When the last of what it tells of was, which may be long before it comes in. None: it has no time."""
+        return max((one.at for one in self.events), default=None)

@@ -19,7 +19,7 @@ from runner.groups.moves import Moves
 from runner.groups.tallies import TallyRows
 from runner.store import Transaction
 from runner.stores.group_schema import memberships, people, roster_removals, webhook_messages
-from runner.webhook import Event, Heard, Moved, Notice, Outcome
+from runner.webhook import Event, Heard, Moved, Notice, Outcome, Sign
 from runner.webhooks.fields import key_of
 
 _CHUNK = 400
@@ -58,10 +58,15 @@ class Incoming:
         TallyRows(self._tx).add(self._tallies)
 
     def _hear(self, notices: Iterable[Notice]) -> None:
-        """One sign of life of each kind an account: of many at once the order does not matter to it."""
-        kinds = ((one.account, one.sign, one.tells_of_group) for one in notices if one.account)
-        for account, sign, of_group in dict.fromkeys(kinds):
-            self._hearing.event(str(account), sign, of_group=of_group)
+        """One sign of life of each kind an account: of many at once the newest counts, and their order does not."""
+        newest: dict[tuple[str, Sign, bool], int] = {}
+        for one in notices:
+            if one.account:
+                kind = (one.account, one.sign, one.tells_of_group)
+                at = self._tx.now if one.told_at is None else one.told_at
+                newest[kind] = max(at, newest.get(kind, at))
+        for (account, sign, of_group), at in newest.items():
+            self._hearing.event(account, sign, of_group=of_group, at=at)
 
     @staticmethod
     def _first_look(event: Event, groups: dict[str, Group], seen: set[Key]) -> Outcome:
