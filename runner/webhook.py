@@ -63,8 +63,8 @@ class Someone:
 class Heard:
     """Somebody wrote, reacted or sent something at ``at`` (UTC ms, never in the future).
 
-    ``who`` None: ourselves, by an id that was not said. ``key``: by which the same message is known again, None:
-    by nothing.
+    ``who`` None: ourselves, by an id that was not said. ``key``: by which the same message of theirs is known again,
+    None: by nothing.
     """
 
     group_wa_id: str
@@ -118,3 +118,8 @@ class Notice:
     def tells_of_group(self) -> bool:
         """Whether somebody else's message in a group came in with it, so that others would have come in, too."""
         return self.is_news and any(isinstance(one, Heard) and not one.is_me for one in self.events)
+
+    @property
+    def told_at(self) -> int | None:
+        """When the last of what it tells of was, which may be long before it comes in. None: it has no time."""
+        return max((one.at for one in self.events), default=None)

@@ -33,6 +33,8 @@ class Client:
 
     def __init__(self, url: str, token: str = "", transport: httpx.BaseTransport | None = None) -> None:
         sent = {"Authorization": f"Bearer {token}"} if token else {}
+        if transport is None and not url.lower().startswith("https:"):
+            transport = httpx.HTTPTransport()  # without it a proxy of the environment would get the token to read
         self._http = httpx.Client(base_url=url, headers=sent, timeout=30, transport=transport, follow_redirects=False)
         self._url = url
 

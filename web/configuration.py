@@ -50,6 +50,7 @@ def read_server_settings(*, demo: bool = False) -> Settings:
     if demo and "RUNNER_GATEWAY" not in _variables():
         os.environ["RUNNER_GATEWAY"] = "roster"
     settings = read_settings()
+    check_database_url(settings)
     try:
         call_seconds(settings)
     except GatewayUnknown as error:
@@ -105,6 +106,20 @@ def check_reach(settings: Settings, store: Store) -> None:
             f"RUNNER_HOST is {settings.host}, which others could reach, and there is no valid token to keep them out: "
             "make one with 'runner token new NAME --role admin', or leave it at 127.0.0.1"
         )
+
+
+def check_database_url(settings: Settings) -> None:
+    """Raises WrongConfiguration for what is none, and repeats nothing of it: there may be a password in it."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        make_url(settings.url)
+    except (ArgumentError, ValueError):
+        raise WrongConfiguration(
+            "RUNNER_DATABASE_URL is no address of a database, such as postgresql+psycopg://user:password@host/name; in "
+            "a password write @ as %40, : as %3A and / as %2F"
+        ) from None
 
 
 def unusable_database(settings: Settings, error: Exception) -> WrongConfiguration:

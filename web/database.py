@@ -10,7 +10,7 @@ import typer
 
 from runner.clock import Clock
 from runner.errors import RunnerError
-from web.configuration import WrongConfiguration, read_settings, unusable_database
+from web.configuration import WrongConfiguration, check_database_url, read_settings, unusable_database
 from web.printing import complain
 
 if TYPE_CHECKING:  # what needs database code is loaded by the command that runs, not by `runner --help`
@@ -26,7 +26,7 @@ def opened_store(*refusals: type[Exception]) -> Iterator[Store]:
     from runner.opening import open_store
 
     try:
-        settings = _ready()
+        settings = read_and_migrate()
     except (WrongConfiguration, RunnerError, OSError) as error:
         complain(error)
         raise typer.Exit(WRONG_CONFIGURATION) from None
@@ -41,13 +41,14 @@ def opened_store(*refusals: type[Exception]) -> Iterator[Store]:
         store.close()
 
 
-def _ready() -> Settings:
+def read_and_migrate() -> Settings:
     """The settings, and their database brought up to date. Raises WrongConfiguration, RunnerError, OSError."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from runner.stores.migrate import migrate
 
     settings = read_settings()
+    check_database_url(settings)
     try:
         migrate(settings.url)
     except SQLAlchemyError as error:

@@ -18,6 +18,9 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="cancellable-jobs"'}
 REFUSAL = "A valid token is required, in the header 'Authorization: Bearer …'; 'runner token new' makes one"
 """One sentence for a token that is missing, malformed, unknown, expired or revoked: nobody learns which."""
 
+_PASSED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via")
+"""What a proxy adds for whoever it asks for. Believed only in that it is not this machine that asks."""
+
 _BEARER = re.compile("bearer +([!-~]+)", re.IGNORECASE | re.ASCII)
 
 
@@ -46,7 +49,7 @@ class Gate:
 
     def _token(self, req: falcon.Request) -> Token | None:
         """The caller's token; None where none is needed."""
-        if is_loopback(req.remote_addr) and not self._tokens.any_made():
+        if _is_this_machine(req) and not self._tokens.any_made():
             return None
         sent = req.get_header("Authorization")
         text = _text_of(sent)
@@ -69,6 +72,11 @@ def caller_of(req: falcon.Request) -> str:
     """Who is written down for what this request does: the name of its token, or ``anonymous``."""
     name: str = req.context.caller
     return name
+
+
+def _is_this_machine(req: falcon.Request) -> bool:
+    """A proxy on it speaks for others, also where it calls this server by a name of loopback."""
+    return is_loopback(req.remote_addr) and all(req.get_header(name) is None for name in _PASSED_ON)
 
 
 def _text_of(header: str | None) -> str | None:

@@ -10,7 +10,8 @@ import typer
 
 from runner.clock import Clock
 from runner.errors import RunnerError
-from web.configuration import WrongConfiguration, missing_for_a_gateway, read_settings
+from web.configuration import WrongConfiguration, missing_for_a_gateway
+from web.database import read_and_migrate
 from web.printing import complain, say
 
 if TYPE_CHECKING:  # what needs database code is loaded by the command that runs, not by `runner --help`
@@ -96,14 +97,12 @@ def _tell_exempt(exempt: list[Exempt]) -> None:
 def _opened() -> Iterator[tuple[GroupGateway, Store, Settings]]:
     """The gateway that jobs would use, and the server's own database; the server may be running meanwhile."""
     from runner.opening import open_gateway, open_store
-    from runner.stores.migrate import migrate
 
     clock = Clock()
     try:
-        settings = read_settings()
-        migrate(settings.url)
+        settings = read_and_migrate()
         store = open_store(settings, clock)
-    except (WrongConfiguration, RunnerError) as error:
+    except (WrongConfiguration, RunnerError, OSError) as error:
         complain(error)
         raise typer.Exit(WRONG_CONFIGURATION) from None
     try:

@@ -95,9 +95,10 @@ def listen(manager: JobManager, missed: Missed) -> Any:
     """Binds the port, before anything runs that would have to be stopped again. Raises WrongConfiguration."""
     settings = manager.settings
     HTTPChannel.parser_class = parser_for(settings, missed)
+    app = create_app(manager, missed)
     try:
         return create_server(
-            create_app(manager, missed),
+            app,
             host=settings.host,
             port=settings.port,
             threads=16,
@@ -109,12 +110,20 @@ def listen(manager: JobManager, missed: Missed) -> Any:
             connection_limit=2000,
             channel_timeout=30,
             trusted_proxy=None,
-            clear_untrusted_proxy_headers=True,
+            clear_untrusted_proxy_headers=False,  # web.gate sees by them who does not ask from this machine
         )
     except OSError as error:
         raise WrongConfiguration(
             f"Port {settings.port} of {settings.host} cannot be had ({error.strerror}); name another with --port"
         ) from error
+    except ValueError as error:  # waitress's word for a name that cannot be resolved
+        raise WrongConfiguration(f"RUNNER_HOST is {settings.host!r}, which no address is known of") from error
+
+
+def port_of(server: Any) -> int:
+    """The first, where a name has several addresses, as localhost has on most machines."""
+    several = getattr(server, "effective_listen", None)
+    return int(several[0][1] if several else server.effective_port)
 
 
 def open_manager(manager: JobManager, missed: Missed) -> Watchman:
@@ -137,7 +146,7 @@ def serve(manager: JobManager, server: Any, watchman: Watchman, *, demo: bool) -
     draining.listen()
     watchman.start()
     going_on = carried_over(manager)
-    port, tokens = server.effective_port, _any_tokens(manager)
+    port, tokens = port_of(server), _any_tokens(manager)
     print(banner(manager.settings, port, demo=demo, tokens=tokens, going_on=going_on), flush=True)
     try:
         server.run()

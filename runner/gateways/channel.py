@@ -91,7 +91,7 @@ class Channel:
                     method, self._url + path, params=params or None, json=body, headers=self._headers
                 ) as response:
                     content = _content(response, most_bytes)
-            except httpx.InvalidURL as error:
+            except (httpx.InvalidURL, UnicodeError) as error:  # the latter of a host whose parts are empty or too long
                 raise BadRequest(f"{self._url} is no address that can be called: {error}") from None
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 raise NotConnected(self._plain(f"nobody answers at {self._url}: {_words(error)}")) from None

@@ -55,9 +55,10 @@ def codes_of(rows: Any, ids: Iterable[str]) -> dict[str, str | None]:
 
 def plain_name(text: Any) -> str | None:
     """As much of it as is kept; None if it is none."""
-    if not isinstance(text, str) or not text:
+    if not isinstance(text, str):
         return None
-    return text[:_LONGEST_NAME].encode("utf-8", "replace").decode()  # half of a surrogate pair cannot be stored
+    kept = text[:_LONGEST_NAME].replace("\0", "")  # PostgreSQL takes no NUL, and nothing half of a surrogate pair
+    return kept.encode("utf-8", "replace").decode() or None
 
 
 def whole(value: Any) -> int | None:

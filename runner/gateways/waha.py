@@ -121,8 +121,10 @@ class WahaGateway:
     def _look_at_session(self, seconds: float | None = None) -> _Session:
         answer = self._distant.look(f"/api/sessions/{self._session}", seconds=seconds)
         session = answer.body
-        if answer.status != 200 or not isinstance(session, dict) or not isinstance(session.get("status"), str):
+        if answer.status != 200:
             raise _failure(answer)
+        if not isinstance(session, dict) or not isinstance(session.get("status"), str):  # its config holds secrets
+            raise Transient("what the gateway says of the session is not understood", nothing_sent=True)
         me = session.get("me")
         texts = [me.get(name) for name in ("id", "lid")] if isinstance(me, dict) else []
         return _Session(session["status"], tuple(known for text in texts if text and (known := person_id(str(text)))))

@@ -59,12 +59,17 @@ class HearingRows:
         row = self._run(select(*_COLUMNS).where(webhook_accounts.c.account == account)).first()
         return Line(*row) if row else None
 
-    def event(self, account: str, sign: Sign, *, of_group: bool = False) -> None:
-        """An event of the account came in now; ``of_group``: somebody's message in one of its groups."""
+    def event(self, account: str, sign: Sign, *, of_group: bool = False, at: int | None = None) -> None:
+        """An event of the account came in now; ``of_group``: somebody's message in one of its groups.
+
+        ``at``: of what it tells; one of before the connection went says nothing of it. None: it is of now.
+        """
         now, known = self._now, self.find(account)
         if known is None:
             known = Line(account, now, now, None, now)
             self._insert(known)
+        if sign is Sign.TRAFFIC and at is not None and known.down_since is not None and at < known.down_since:
+            sign, of_group = Sign.NONE, False
         broken = known.before(sign, now).is_broken(now, self._limits)
         if broken:
             self._end(known)

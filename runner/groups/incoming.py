@@ -19,7 +19,8 @@ from runner.groups.moves import Moves
 from runner.groups.tallies import TallyRows
 from runner.store import Transaction
 from runner.stores.group_schema import memberships, people, roster_removals, webhook_messages
-from runner.webhook import Event, Heard, Moved, Notice, Outcome
+from runner.webhook import Event, Heard, Moved, Notice, Outcome, Sign
+from runner.webhooks.fields import key_of
 
 _CHUNK = 400
 
@@ -43,7 +44,7 @@ class Incoming:
         events = [(notice, event) for notice in notices for event in notice.events]
         groups = GroupRows(self._tx).known({event.group_wa_id for _, event in events})
         known = [event for _, event in events if event.group_wa_id in groups]
-        seen = self._seen([(groups[event.group_wa_id].id, event.key) for event in known])
+        seen = self._seen([(groups[event.group_wa_id].id, _key(event)) for event in known])
         fresh: list[tuple[Notice, Group, Event]] = []
         for notice, event in events:
             outcome = self._first_look(event, groups, seen)
@@ -57,10 +58,15 @@ class Incoming:
         TallyRows(self._tx).add(self._tallies)
 
     def _hear(self, notices: Iterable[Notice]) -> None:
-        """One sign of life of each kind an account: of many at once the order does not matter to it."""
-        kinds = ((one.account, one.sign, one.tells_of_group) for one in notices if one.account)
-        for account, sign, of_group in dict.fromkeys(kinds):
-            self._hearing.event(str(account), sign, of_group=of_group)
+        """One sign of life of each kind an account: of many at once the newest counts, and their order does not."""
+        newest: dict[tuple[str, Sign, bool], int] = {}
+        for one in notices:
+            if one.account:
+                kind = (one.account, one.sign, one.tells_of_group)
+                at = self._tx.now if one.told_at is None else one.told_at
+                newest[kind] = max(at, newest.get(kind, at))
+        for (account, sign, of_group), at in newest.items():
+            self._hearing.event(account, sign, of_group=of_group, at=at)
 
     @staticmethod
     def _first_look(event: Event, groups: dict[str, Group], seen: set[Key]) -> Outcome:
@@ -68,11 +74,12 @@ class Incoming:
         group = groups.get(event.group_wa_id)
         if group is None:
             return Outcome.UNKNOWN_GROUP
-        if event.key is None:
+        key = _key(event)
+        if key is None:
             return Outcome.STORED
-        if (group.id, event.key) in seen:
+        if (group.id, key) in seen:
             return Outcome.DUPLICATE
-        seen.add((group.id, event.key))
+        seen.add((group.id, key))
         return Outcome.STORED
 
     def _seen(self, keys: Sequence[tuple[int, str | None]]) -> set[Key]:
@@ -89,7 +96,9 @@ class Incoming:
     def _remember(self, fresh: Sequence[tuple[Notice, Group, Event]]) -> None:
         now = self._tx.now
         rows = [
-            {"group_id": group.id, "message_id": event.key, "seen_at": now} for _, group, event in fresh if event.key
+            {"group_id": group.id, "message_id": key, "seen_at": now}
+            for _, group, event in fresh
+            if (key := _key(event))
         ]
         if rows:
             self._run(insert(webhook_messages), rows)
@@ -109,6 +118,15 @@ class Incoming:
                 self._moves.moved(group, event, notice.account)
             else:
                 self._moves.renumbered(group, event)
+
+
+def _key(event: Event) -> str | None:
+    """By which it is known again. A message's with whoever wrote it: everybody gives their own whichever id they like,
+    and one with that of another's would hide it where it comes first.
+    """
+    if not isinstance(event, Heard) or event.key is None or event.who is None:
+        return event.key
+    return key_of(event.key + ":" + (event.who.lid or event.who.pn or ""))
 
 
 class Plain:

@@ -155,7 +155,7 @@ def _lock_postgresql(connection: Connection, seconds: float) -> None:
 def _engine(url: str, pooled: bool) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
         options: dict[str, Any] = {"pool_size": 16, "max_overflow": 16} if pooled else {"poolclass": NullPool}
-        return create_engine(url, json_serializer=_strict_json, **options)
+        return create_engine(url, json_serializer=_strict_json, hide_parameters=True, **options)
     if pooled:
         return _sqlite_engine(url, pool_size=20, max_overflow=60, pool_use_lifo=True)  # the one last used is warm
     return _engine_of_jobs(str(sqlite_path(url) or ":memory:"))
@@ -191,7 +191,8 @@ _SQLITE_ARGUMENTS: dict[str, Any] = {"timeout": LOCK_SECONDS, "check_same_thread
 
 
 def _sqlite_engine(url: str, **options: Any) -> Engine:
-    engine = create_engine(url, connect_args=_SQLITE_ARGUMENTS, json_serializer=_strict_json, **options)
+    options |= {"connect_args": _SQLITE_ARGUMENTS, "json_serializer": _strict_json}
+    engine = create_engine(url, hide_parameters=True, **options)  # they are people's data, and no error needs them
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
+from sqlalchemy.exc import IntegrityError
 
 from runner.clock import Clock, Deadline
 from runner.errors import JobNotFound, LeaseOver, RunSuperseded, StopRequested, StoreUnavailable
@@ -23,6 +25,7 @@ from runner.stores.batches import BatchRows, LedgerItem
 from runner.stores.cancels import CancelRows
 from runner.stores.database import SqlStore
 from runner.stores.events import add_event, events_after
+from runner.stores.group_schema import people
 from runner.stores.jobs import JobFilter, JobRows, NewJob
 from runner.stores.keys import KeyRows
 from runner.stores.migrate import migrate
@@ -586,3 +589,11 @@ def test_a_version_tells_of_every_commit_and_of_nothing_else(store: SqlStore) ->
     assert other.version() is None
     add(other, "b")
     assert store.version() != after
+
+
+def test_an_error_of_the_database_repeats_nothing_that_was_to_be_written(store: SqlStore) -> None:
+    """It may come to a log, or stand on a job: what is kept of people must not."""
+    row = {"lid": "100000000000001@lid", "name": "Ana Lima"}
+    with pytest.raises(IntegrityError) as failed, store.write() as tx:
+        tx.connection.execute(insert(people), [row, row])
+    assert "Ana Lima" not in str(failed.value)

@@ -105,6 +105,24 @@ def test_headers_as_a_socket_may_send_them(house: House) -> None:
     assert b" 200 " in send(port, good), "it is as well as before"
 
 
+PASSED_ON = [
+    b"X-Forwarded-For: 203.0.113.9",
+    b"Forwarded: for=203.0.113.9",
+    b"X-Real-IP: 203.0.113.9",
+    b"Via: 1.1 caddy",
+]
+
+
+def test_what_a_proxy_of_this_machine_passes_on_needs_a_token(house: House) -> None:
+    port = house.serve().port
+    assert b" 200 " in send(port)
+    for line in PASSED_ON:
+        assert b" 401 " in send(port, line), line
+    right = b"Authorization: Bearer " + house.token("ana", "viewer").encode()
+    for line in PASSED_ON:
+        assert b" 200 " in send(port, line, right), line
+
+
 def test_guesses_are_slowed_and_a_right_token_passes(house: House) -> None:
     text = house.token("ana", "viewer")
     server = house.serve()

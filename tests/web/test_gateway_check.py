@@ -175,3 +175,15 @@ def test_wrong_usage_and_wrong_configuration(monkeypatch: pytest.MonkeyPatch) ->
     result = check(GROUP)
     assert result.exit_code == 78
     assert "WAHA_URL and WAHA_API_KEY are not set" in result.stderr
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_home_or_a_file_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.write_text("a file")
+    refused = [check()]
+    home.unlink()
+    home.mkdir()
+    (home / "runner.db").write_bytes(b"not a database, but somebody's only copy" * 50)
+    refused.append(check())
+    assert [(one.exit_code, one.stdout, len(one.stderr.splitlines())) for one in refused] == [(78, "", 1)] * 2

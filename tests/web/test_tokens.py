@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 from runner.settings import Settings
 from runner.token import is_token
 from web.cli import app
+from web.configuration import WrongConfiguration, read_server_settings
 from web.tokens import read_expiry
 
 NOW = 1_750_000_000_000
@@ -101,6 +103,21 @@ def test_a_file_that_is_no_database_is_a_sentence(home: Path) -> None:
     assert (home / "runner.db").read_bytes().startswith(b"not a database, but")
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://ana:p@ss:swordfish@localhost/jobs", "swordfish", "postgresql://ana@h:swordfish/jobs"]
+)
+def test_an_address_that_is_none_of_a_database_is_a_sentence_that_does_not_repeat_it(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("RUNNER_DATABASE_URL", url)
+    refused = run("list")
+    assert_refused(refused)
+    assert "RUNNER_DATABASE_URL" in refused.stderr
+    with pytest.raises(WrongConfiguration) as of_server:
+        read_server_settings()
+    assert "swordfish" not in refused.stderr + str(of_server.value)
+
+
 def assert_refused(refused: Result) -> None:
     assert (refused.exit_code, refused.stdout) == (78, ""), refused.output
     assert len(refused.stderr.splitlines()) == 1
@@ -120,11 +137,26 @@ def test_when_a_token_ends(text: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0d", "-1d", "1.5d", "30", "d", "30m", "999999d", "2025-06-15", "now", "2030-13-01", "²d", "30d "]
+    "text",
+    [
+        *("", "0d", "-1d", "1.5d", "30", "d", "30m", "999999d", "2025-06-15", "now", "2030-13-01", "²d", "30d "),
+        *("9999-12-31T23:59-23:59", "0001-01-01T00:00+23:59"),
+    ],
 )
 def test_ends_that_are_none(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         read_expiry(text, NOW)
+
+
+def test_an_end_beyond_all_calendars_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        with pytest.raises(typer.BadParameter):
+            read_expiry("9999-12-31T23:59", NOW)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_no_job_is_given_the_token_of_whoever_started_the_server() -> None:

@@ -229,3 +229,34 @@ def test_waha_is_not_forgiven_half_a_minute_without_a_server(kept: Kept) -> None
     watch = kept.watch()
     assert watch is not None
     assert watch.since == START + 30_000
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_what_was_said_before_the_connection_went_does_not_say_that_it_stands(days: Days, together: bool) -> None:
+    """It was turned away and comes again, in any order; what is said after it went does say so."""
+    days.hear_until(START + HOUR)
+    closed_at = days.kept.now + MINUTE
+    late = [samples.message(f"late {number}", ANA, days.kept.now // 1000, group=WA_ID) for number in range(2)]
+    days.kept.now = closed_at
+    days.kept.receive(connection("close"))
+    days.kept.now += MINUTE
+    days.kept.receive(*late, together=together)
+    line = days.kept.line(ACCOUNT)
+    assert line is not None
+    assert (line.down_since, line.group_heard_at) == (closed_at, START + HOUR)
+    days.pass_quietly(HOUR)
+    days.kept.receive(connection("open"))
+    days.message()
+    watch = days.kept.watch()
+    assert watch is not None
+    assert watch.since == days.kept.now, "it was down for longer than is no gap"
+
+
+def test_what_is_said_after_the_connection_went_says_that_it_stands_again(days: Days) -> None:
+    days.hear_until(START + HOUR)
+    days.kept.receive(connection("close"))
+    days.kept.now += MINUTE
+    days.message()
+    line = days.kept.line(ACCOUNT)
+    assert line is not None
+    assert (line.down_since, line.group_heard_at) == (None, days.kept.now)

@@ -74,6 +74,15 @@ def test_the_same_key_in_another_group_is_another_message(kept: Kept) -> None:
     assert kept.tallies() == {("messages-upsert", "stored"): 2}
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_nobody_hides_what_others_say_by_giving_theirs_the_same_key(kept: Kept, together: bool) -> None:
+    kept.put(MemberEntry(lid=ANA))
+    kept.put(MemberEntry(lid=BO))
+    kept.receive(message("1", BO, NOW), message("1", ANA, NOW - DAY), message("1", ANA, NOW - DAY), together=together)
+    assert (kept.member(BO).last_active_at, kept.member(ANA).last_active_at) == (NOW, NOW - DAY)
+    assert kept.tallies() == {("messages-upsert", "stored"): 2, ("messages-upsert", "duplicate"): 1}
+
+
 def test_a_pair_of_ids_joins_two_people_into_one(kept: Kept) -> None:
     kept.put(MemberEntry(lid=ANA, last_active_at=NOW - 5 * DAY))
     kept.put(MemberEntry(pn=ANA_PN, name="Ana Lima", last_active_at=NOW - 3 * DAY))
