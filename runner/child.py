@@ -166,7 +166,7 @@ def _end_of(job: JobContext, settings: Settings) -> JsonDict:
     except BaseException as error:  # whatever a workflow raises is the end of its job, SystemExit too
         log.exception("Job %s failed", job.id)
         if is_run and not job.is_stopping:
-            job.ledger.fail(_in_words(error))
+            job.ledger.fail(_in_words(error), unless=lambda: job.is_stopping)
         return {"ended": "failed"} | ({"error": _in_words(error)} if is_run else {})
 
 

@@ -101,9 +101,16 @@ class Ledger:
         values: JsonDict = {"result": state.result, "progress": state.progress.as_json()}
         return self._insist(lambda tx: RunRows(tx).finish(self.job_id, self.epoch, JobStatus.COMPLETED, **values))
 
-    def fail(self, error: str) -> bool:
-        """The job has failed, unless it has ended already; its result stays as of the last commit."""
-        return self._insist(lambda tx: RunRows(tx).finish(self.job_id, self.epoch, JobStatus.FAILED, error=error))
+    def fail(self, error: str, unless: Callable[[], bool]) -> bool:
+        """The job has failed, unless it has ended already; its result stays as of the last commit.
+
+        ``unless``: asked when the store can be written, however long that took; where it says so nothing is.
+        """
+
+        def write(tx: Transaction) -> bool:
+            return not unless() and RunRows(tx).finish(self.job_id, self.epoch, JobStatus.FAILED, error=error)
+
+        return self._insist(write)
 
     def open_batches(self) -> list[OpenBatch]:
         with self.store.read() as tx:

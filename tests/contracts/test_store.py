@@ -281,7 +281,7 @@ def test_an_older_run_changes_nothing(store: SqlStore) -> None:
         with pytest.raises(RunSuperseded):
             act()
     assert not old.complete(RunState(Progress(9), {}))
-    assert not old.fail("it broke")
+    assert not old.fail("it broke", unless=lambda: False)
     with store.write() as tx:
         assert not RunRows(tx).release("a", 1)
         assert not RunRows(tx).put_back("a", 1)
@@ -291,6 +291,16 @@ def test_an_older_run_changes_nothing(store: SqlStore) -> None:
         RunRows(tx).wait("a", 1, {"reason": "none"})
     assert get(store, "a") == before
     assert [batch.seq for batch in old.open_batches()] == [1]
+
+
+@pytest.mark.parametrize("is_stopping", [True, False])
+def test_a_failure_is_not_written_over_a_stop_that_came_while_the_store_was_locked(
+    store: SqlStore, is_stopping: bool
+) -> None:
+    add(store, "a")
+    claim(store, "a")
+    assert ledger(store, "a").fail("it broke", unless=lambda: is_stopping) is not is_stopping
+    assert get(store, "a").status == ("pending" if is_stopping else "failed")
 
 
 def test_a_job_ends_once(store: SqlStore) -> None:

@@ -69,6 +69,10 @@ class RemovalOracle(Oracle):
         open_now: dict[tuple[str, int], list[str]] = {}
         for job_id, seq, known in self.connection.execute(_OPEN):
             open_now.setdefault((job_id, seq), []).append(known)
+        there = set().union(*self.villages.groups.values())
+        for known in (one for key, ids in open_now.items() if key not in self._exempt for one in ids):
+            if known not in there and not self._effects[known]:
+                self.moved.add(known)  # a crash before the call, once it is stamped, looks like one in it
         self._exempt = {key: self._exempt.get(key) or self._why_not(ids) for key, ids in open_now.items()}
         in_groups = Counter(self.rows[job_id].lock_key for job_id, _ in open_now if job_id in self.rows)
         for key, count in in_groups.items():
