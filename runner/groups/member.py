@@ -120,7 +120,9 @@ class MemberRows:
         """Raises ValueError for a role there is not, MemberNotFound for somebody who never was in the group."""
         if role not in ROLES:
             raise ValueError(f"{role!r} is not a role: {', '.join(ROLES)}")
-        if not self._run(update(memberships).where(*_one(group, person)).values(role=role)).rowcount:
+        if not self._run(
+            update(memberships).where(*_one(group, person)).values(role=role, role_at=self._tx.now)
+        ).rowcount:
             raise MemberNotFound
 
     def leave(self, group: Group, people_ids: Iterable[int], at: int) -> None:

@@ -81,11 +81,10 @@ class Moves:
         elif event.step is Step.LEFT:
             self._left(group, person, row, event.at)
         elif row is None:
-            self._enter(group, person, role=ADMIN if event.step is Step.PROMOTED else MEMBER)
-        elif event.step is Step.PROMOTED:
-            self._change(group, person, role=max(row.role, ADMIN, key=ROLES.index))
-        else:
-            self._change(group, person, role=MEMBER)
+            self._enter(group, person, role=ADMIN if event.step is Step.PROMOTED else MEMBER, role_at=event.at)
+        elif event.at >= (row.role_at or 0):
+            role = max(row.role, ADMIN, key=ROLES.index) if event.step is Step.PROMOTED else MEMBER
+            self._change(group, person, role=role, role_at=event.at)
 
     def _joined(self, group: Group, person: int, row: Row[Any] | None, at: int) -> None:
         if row is None:

@@ -145,12 +145,14 @@ def _both(one: RowMapping, other: RowMapping) -> dict[str, Any]:
     last = max(_known(one["last_active_at"], other["last_active_at"]), default=None)
     left = None if None in (one["left_at"], other["left_at"]) else max(one["left_at"], other["left_at"])
     role = max(one["role"], other["role"], key=ROLES.index)
+    told = max(_known(one["role_at"], other["role_at"]), default=None)
     joined = max(_known(one["joined_at"], other["joined_at"], *_back_since(one, other)), default=None)
     return first | {
         "joined_at": joined,
         "last_active_at": last,
         "left_at": left,
         "role": role,
+        "role_at": told,
         "is_me": one["is_me"] or other["is_me"],
     }
 

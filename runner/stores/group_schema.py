@@ -64,6 +64,7 @@ memberships = Table(
     _group(primary_key=True),
     _person(primary_key=True),
     Column("role", String(12), nullable=False),  # member, admin, superadmin
+    Column("role_at", BigInteger),  # when an event last told it, or somebody set it
     Column("is_me", Boolean, nullable=False, default=False),
     Column("joined_at", BigInteger),
     Column("first_seen_at", BigInteger, nullable=False),

@@ -174,15 +174,6 @@ def test_evolution_tells_of_somebody_removed_and_of_somebody_who_left_alike(kept
         assert kept.member(who).left_at is not None
 
 
-def test_roles_are_what_they_were_made(kept: Kept) -> None:
-    kept.put(MemberEntry(lid=ANA))
-    kept.put(MemberEntry(lid=BO, role="superadmin"))
-    kept.receive(moved("promote", ANA), moved("promote", BO))
-    assert (kept.member(ANA).role, kept.member(BO).role) == ("admin", "superadmin")
-    kept.receive(moved("demote", ANA, stamp="2026-01-01T10:00:05.000Z"))
-    assert kept.member(ANA).role == "member"
-
-
 def test_whoever_has_another_number_keeps_what_is_known_of_them(kept: Kept) -> None:
     kept.put(MemberEntry(pn=ANA_PN, last_active_at=NOW - 5 * DAY, role="admin"))
     kept.receive(samples.participants("modify", [ANA_PN], author=BO_PN, group=WA_ID))
