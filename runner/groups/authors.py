@@ -62,11 +62,14 @@ class Authors:
         self._unmatched = UnmatchedRows(tx)
         self._matches = MatchRows(tx)
         self._confirmed = self._matches.all(group)
+        self._said_now: frozenset[str] = frozenset()
         self.members_without_number = self._members.count_without_number(group)
 
     def confirm(self, path: Path, matches: Iterable[ConfirmedMatch]) -> None:
         """Keeps what was said, for this import and the next ones. Raises ListError."""
         faults: list[ListFault] = []
+        matches = list(matches)
+        self._said_now = frozenset(match.author for match in matches)
         for match in matches:
             try:
                 person = self._member(match.member).person_id if match.member else None
@@ -98,6 +101,7 @@ class Authors:
 
     def book(self, author: UnmatchedAuthor) -> Whose:
         """Books an author's activity with whoever it is, or puts the name on the list of those to be matched."""
+        self._ask_again_if_heard_since(author)
         whose, person = self._whose(author)
         if whose is Whose.UNMATCHED or author.name in self._confirmed:
             heard = [self._unmatched.put(self._group, author)]  # an answer may be corrected
@@ -107,6 +111,17 @@ class Authors:
             for known in heard:
                 self._activity.saw(self._group, person, known.last_at, first_at=known.first_at)
         return whose
+
+    def _ask_again_if_heard_since(self, author: UnmatchedAuthor) -> None:
+        """That a name is no member's was said of what was known of it then: whoever writes is in the group again, or
+        somebody else is called so by now.
+        """
+        if author.name in self._said_now or self._confirmed.get(author.name, 0) is not None:
+            return
+        known = self._unmatched.find(self._group, author.name)
+        if known is None or known.last_at < author.last_at:
+            self._matches.drop(self._group, author.name)
+            del self._confirmed[author.name]
 
     def book_namesake(self, author: UnmatchedAuthor) -> None:
         """Messages that seem to be the group's own voice: a member of that very name is taken to have written them."""

@@ -44,7 +44,8 @@ class ExportReading:
 
     `messages` and `system` (lines nobody wrote) count headers, not lines of text. `first_message` and
     `last_message` are None if nobody spoke; `first_line` and `last_line` cover system lines too. All are
-    earliest and latest, not file order; `opening` alone is the time of the first line of the file.
+    earliest and latest, not file order; `opening` alone is the time of the first message in the file: lines
+    nobody wrote stay in a chat whose messages disappear, and say nothing of what else was there.
     `unread_lines` stood before the first header. `group` is the author taken to be the group itself and left out
     of `authors`; if a member has that very name, count it as that member's activity all the same. `chat_names`:
     what lines nobody wrote put in quotation marks, the latest first: the chat's names, old ones too; at most 100.
@@ -55,7 +56,7 @@ class ExportReading:
     system: int
     first_message: datetime | None
     last_message: datetime | None
-    opening: datetime
+    opening: datetime | None
     first_line: datetime
     last_line: datetime
     date_order: DateOrder
@@ -149,6 +150,7 @@ class _Chat:
         self._quoted: dict[str, _Tally] = {}
         self._voice: _GroupVoice | None = None
         self._chat_names: dict[str, None] = {}
+        self._opening: Times | None = None
 
     def add(self, number: int, line: str) -> None:
         header = read_header(line)
@@ -185,6 +187,8 @@ class _Chat:
         name, sure = split_author(header.rest)
         if name:
             self._tally(name, self._authors if sure else self._quoted).add(times)
+            if sure and self._opening is None:
+                self._opening = times
         else:
             self._system += 1
         if not (name and sure):
@@ -245,7 +249,7 @@ class _Chat:
             system=self._system + (voice.tally.messages if voice else 0),
             first_message=min((author.first for author in authors), default=None),
             last_message=max((author.last for author in authors), default=None),
-            opening=self._judge.opening(order),
+            opening=self._opening[order] if self._opening else None,
             first_line=first_line,
             last_line=last_line,
             date_order=order,

@@ -41,7 +41,6 @@ class DateOrderOpen(ExportError):
 class _Course:
     """How time runs through the file under one order."""
 
-    opening: datetime
     earliest: datetime
     latest: datetime
     behind: bool = False
@@ -99,7 +98,7 @@ class DateJudge:
             self._note_example(header, line)
         times = {order: datetime.combine(self._dates[order], header.clock) for order in self.orders}
         for order, when in times.items():
-            course = self._courses.setdefault(order, _Course(when, when, when))
+            course = self._courses.setdefault(order, _Course(when, when))
             course.follow(when, line)
         return times
 
@@ -153,10 +152,6 @@ class DateJudge:
         """Earliest and latest time of any header under `order`."""
         course = self._courses[order]
         return course.earliest, course.latest
-
-    def opening(self, order: DateOrder) -> datetime:
-        """Time of the first header in the file: what is earlier was pasted, or sent by a phone with a wrong clock."""
-        return self._courses[order].opening
 
     def open_question(self, orders: tuple[DateOrder, ...]) -> DateOrderOpen:
         """The error that asks for one of `orders`, which must differ on some line read."""

@@ -200,13 +200,14 @@ class _Chat:
         return UnmatchedAuthor(said.name[:LONGEST_NAME], said.messages, first, last, self.path.name[:_LONGEST_SOURCE])
 
     def observed(self, now: int, exported_at: int | None) -> tuple[int, int]:
-        """From the first line of the file to the moment the export was made: never in the future, never before its
-        last line.
+        """From the first message in the file to the moment the export was made: never in the future, never before its
+        last line. Where nobody wrote, nothing shows that anything would have been in it.
         """
         last = self._ms(self.reading.last_line, latest=False)
         made = self._file_time(now, last) if exported_at is None else exported_at
-        begin = self._ms(self.reading.opening, latest=True)
-        return begin, max(begin, min(now, max(made, last)))
+        end, opening = min(now, max(made, last)), self.reading.opening
+        begin = end if opening is None else self._ms(opening, latest=True)
+        return begin, max(begin, end)
 
     def _file_time(self, now: int, last: int) -> int:
         """The file's own time; one that lies in the future says nothing."""

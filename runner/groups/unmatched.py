@@ -89,6 +89,9 @@ class MatchRows:
         return dict(iter(self._run(query.where(author_matches.c.group_id == group.id))))
 
     def put(self, group: Group, name: str, person: int | None) -> None:
+        self.drop(group, name)
+        self._run(insert(author_matches).values(group_id=group.id, name=name, person_id=person))
+
+    def drop(self, group: Group, name: str) -> None:
         mine = (author_matches.c.group_id == group.id, author_matches.c.name == name)
         self._run(delete(author_matches).where(*mine))
-        self._run(insert(author_matches).values(group_id=group.id, name=name, person_id=person))

@@ -94,7 +94,7 @@ def test_an_export_of_another_group_is_refused(village: Village, days: int) -> N
 
 
 def test_it_is_taken_where_somebody_says_it_is_right(village: Village) -> None:
-    summary = village.take_in((15, phone(1)), *OTHERS, other_people=True)
+    summary = village.take_in((150, phone(1)), (15, phone(1)), *OTHERS, other_people=True)
     assert (summary.matched, summary.former) == (1, 11)
     assert village.inactive() == 19
 

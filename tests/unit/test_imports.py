@@ -186,6 +186,7 @@ def test_the_same_export_again_changes_nothing(chat: Chat) -> None:
 
 def test_an_older_export_takes_nothing_back(chat: Chat) -> None:
     chat.kept.put(MemberEntry(lid="1@lid", pn=PN))
+    chat.says(NOW - 80 * DAY, "Bo: hello")
     chat.says(NOW - 5 * DAY, f"{PHONE}: hello")
     chat.take_in()
     chat.lines = [chat.lines[0]]
@@ -193,14 +194,38 @@ def test_an_older_export_takes_nothing_back(chat: Chat) -> None:
     chat.take_in(exported_at=NOW - 59 * DAY)
     member = chat.kept.member("1@lid")
     assert (member.first_active_at, member.last_active_at) == (minute(NOW - 60 * DAY), minute(NOW - 5 * DAY))
-    assert chat.watch() == Watch(minute(NOW - 90 * DAY), NOW)
+    assert chat.watch() == Watch(minute(NOW - 80 * DAY), NOW)
 
 
 def test_what_an_export_observes(chat: Chat) -> None:
+    chat.says(NOW - 80 * DAY, "Bo: hello")
     chat.says(NOW - 5 * DAY, "Ana: hello")
     summary = chat.take_in(exported_at=NOW - 4 * DAY)
-    assert (summary.observed_from, summary.observed_to) == (minute(NOW - 90 * DAY), NOW - 4 * DAY)
-    assert chat.watch() == Watch(minute(NOW - 90 * DAY), NOW - 4 * DAY)
+    assert (summary.observed_from, summary.observed_to) == (minute(NOW - 80 * DAY), NOW - 4 * DAY)
+    assert chat.watch() == Watch(minute(NOW - 80 * DAY), NOW - 4 * DAY)
+
+
+def test_where_messages_disappear_what_nobody_wrote_observes_nothing(chat: Chat) -> None:
+    """Notices stay in the chat for ever, and the messages around them are gone."""
+    chat.says(NOW - 80 * DAY, "Ana turned on disappearing messages. New messages will disappear after 7 days.")
+    chat.take_in()
+    assert chat.watch() == Watch(NOW, NOW)
+    chat.says(NOW - 6 * DAY, "Ana: hello")
+    chat.take_in()
+    assert chat.watch() == Watch(minute(NOW - 6 * DAY), NOW)
+
+
+def test_who_was_nobody_and_writes_again_is_asked_for_again(chat: Chat) -> None:
+    chat.says(NOW - 80 * DAY, "Ana: goodbye")
+    chat.take_in("Ana,\n", exported_at=NOW - 70 * DAY)
+    chat.take_in()
+    assert chat.unmatched() == []
+    chat.says(NOW - 2 * DAY, "Ana: here again")
+    assert chat.take_in().left_unmatched == 1
+    assert chat.unmatched() == ["Ana"]
+    assert chat.take_in("Ana,\n").no_member == 1
+    assert chat.take_in().no_member == 1
+    assert chat.unmatched() == []
 
 
 @pytest.mark.parametrize(
