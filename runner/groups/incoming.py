@@ -23,6 +23,7 @@ from runner.webhook import Event, Heard, Moved, Notice, Outcome, Sign
 from runner.webhooks.fields import key_of
 
 _CHUNK = 400
+_TURNS = (Sign.OPENED, Sign.CLOSED, Sign.LOST)
 
 Key = tuple[int, str]
 Known = Row[Any]
@@ -58,14 +59,18 @@ class Incoming:
         TallyRows(self._tx).add(self._tallies)
 
     def _hear(self, notices: Iterable[Notice]) -> None:
-        """One sign of life of each kind an account: of many at once the newest counts, and their order does not."""
-        newest: dict[tuple[str, Sign, bool], int] = {}
+        """One sign of life of each kind an account: of many at once the newest counts, and their order does not, but
+        for what a connection says of itself, which counts in its order, as does all before and after it.
+        """
+        newest: dict[tuple[str, int, Sign, bool], int] = {}
+        turns: Counter[str] = Counter()
         for one in notices:
             if one.account:
-                kind = (one.account, one.sign, one.tells_of_group)
+                turns[one.account] += one.sign in _TURNS
+                kind = (one.account, turns[one.account], one.sign, one.tells_of_group)
                 at = self._tx.now if one.told_at is None else one.told_at
                 newest[kind] = max(at, newest.get(kind, at))
-        for (account, sign, of_group), at in newest.items():
+        for (account, _, sign, of_group), at in newest.items():
             self._hearing.event(account, sign, of_group=of_group, at=at)
 
     @staticmethod

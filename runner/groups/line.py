@@ -60,10 +60,6 @@ class Line:
     looked_at: int | None = None
     is_watching: bool = False
 
-    @property
-    def known_open_at(self) -> int:
-        return max(self.open_at, self.heard_at)
-
     def breaks_at(self, limits: Limits) -> int | None:
         """After this moment there is a gap, if nothing more is heard; None: there is one since long."""
         if not self.is_watching or self.group_heard_at is None:
@@ -104,14 +100,14 @@ class Line:
         went now, and what was said meanwhile is waited for.
         """
         is_looked_at = self.looked_at is not None and now - self.looked_at <= _LOOKED_AT_MS
-        return self.known_open_at if is_looked_at or now - self.known_open_at > _QUIET_MS else now
+        return self.open_at if is_looked_at or now - self.open_at > _QUIET_MS else now
 
     def after_look(self, is_open: bool, now: int) -> Line:
         """The gateway was asked whether it is connected."""
         if is_open:
             back_at = self.back_at if self.down_since is None else now
             return replace(self, open_at=now, down_since=None, back_at=back_at, looked_at=now)
-        down_since = self.known_open_at if self.down_since is None else self.down_since
+        down_since = self.open_at if self.down_since is None else self.down_since
         return replace(self, down_since=down_since, looked_at=now)
 
     def after_gap(self) -> Line:

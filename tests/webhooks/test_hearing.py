@@ -252,6 +252,27 @@ def test_what_was_said_before_the_connection_went_does_not_say_that_it_stands(da
     assert watch.since == days.kept.now, "it was down for longer than is no gap"
 
 
+def test_of_many_at_once_what_a_connection_said_last_counts(days: Days) -> None:
+    days.hear_until(START + HOUR)
+    days.kept.now += MINUTE
+    days.kept.receive(connection("close"), connection("open"), connection("close"), together=True)
+    line = days.kept.line(ACCOUNT)
+    assert line is not None
+    assert line.down_since == days.kept.now
+
+
+@pytest.mark.parametrize("event", ["application.startup", "an.event.of.tomorrow"])
+def test_what_tells_nothing_of_the_connection_does_not_shorten_how_long_it_was_away(days: Days, event: str) -> None:
+    """A gateway that was away for hours may send it first when it begins anew."""
+    days.hear_until(START + HOUR)
+    days.pass_quietly(9 * HOUR)
+    days.kept.receive(samples.evolution(event, {}), connection("connecting"), connection("open"))
+    days.message()
+    watch = days.kept.watch()
+    assert watch is not None
+    assert watch.since == days.kept.now
+
+
 def test_what_is_said_after_the_connection_went_says_that_it_stands_again(days: Days) -> None:
     days.hear_until(START + HOUR)
     days.kept.receive(connection("close"))
