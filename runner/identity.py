@@ -6,13 +6,16 @@ import re
 
 LID, PN = "@lid", "@s.whatsapp.net"
 
-_PERSON = re.compile(r"([0-9]{1,32})(?:[.:_][0-9]{1,5})*@(lid|s\.whatsapp\.net|c\.us)")
+_PERSON = re.compile(r"([0-9]{1,32})(?:[.:_][0-9]{1,5})*@((?:hosted\.)?lid|s\.whatsapp\.net|c\.us|hosted)")
 
 
 def person_id(text: str) -> str | None:
-    """``digits@lid`` or ``digits@s.whatsapp.net``, no device suffix; ``@c.us`` put right; None if it is neither."""
+    """``digits@lid`` or ``digits@s.whatsapp.net``, no device suffix; None if it is neither.
+
+    ``@c.us`` is put right; so are ``@hosted`` and ``@hosted.lid``, the same people writing by a business service.
+    """
     found = _PERSON.fullmatch(text.strip())
     if found is None:
         return None
-    normal = found[1] + (LID if found[2] == "lid" else PN)
+    normal = found[1] + (LID if found[2].endswith("lid") else PN)
     return text if text == normal else normal  # a list of 100,000 people need not be in memory twice

@@ -40,7 +40,12 @@ def test_a_message_shows_both_ids_its_own_time_and_its_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("participant", "alt"), [(ANA_PN, ANA), ("100000000000002:12@lid", "5511900000001:3@s.whatsapp.net")]
+    ("participant", "alt"),
+    [
+        (ANA_PN, ANA),
+        ("100000000000002:12@lid", "5511900000001:3@s.whatsapp.net"),
+        ("100000000000002:99@hosted.lid", "5511900000001:99@hosted"),
+    ],
 )
 def test_whichever_id_the_group_uses_and_from_whichever_device(participant: str, alt: str) -> None:
     assert one(read(message("1", participant, 1, alt=alt))).who == Someone(ANA, ANA_PN, "Ana")
