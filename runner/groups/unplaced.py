@@ -119,11 +119,16 @@ def _shown(one: Participant, kind: str) -> bool:
 
 
 class _Unplaced:
-    """Those of one kind. The roster shows whoever is a member here, so that only others are unplaced there."""
+    """Those of one kind.
+
+    The roster shows whoever is a member here, so that only others are unplaced there; unless events tell of the group:
+    whoever is heard by a lid may stand there twice, silent by their number.
+    """
 
     def __init__(self, tx: Transaction, group: Group, listed: Listed, kind: str) -> None:
         self._run = tx.connection.execute
         self._group, self._listed, self.kind = group, listed, kind
+        self._each_once = not listed.is_whole and group.account is None
         other = "lid" if kind == "pn" else "pn"
         self._id = people.c[kind]
         self._alone = (self._id.is_not(None), people.c[other].is_(None))
@@ -132,7 +137,7 @@ class _Unplaced:
     def protected(self) -> str | None:
         """One of them who is on the whitelist. Not we: we are an admin."""
         ours = (whitelist.c.group_id == self._group.id, *self._alone)
-        placed = memberships.c.is_me if self._listed.is_whole else memberships.c.left_at.is_(None)
+        placed = memberships.c.left_at.is_(None) if self._each_once else memberships.c.is_me
         mine = (memberships.c.person_id == people.c.id, memberships.c.group_id == self._group.id, placed)
         known = select(self._id).join_from(whitelist, people).where(*ours)
         known = known.where(~select(memberships.c.person_id).where(*mine).exists())
@@ -140,7 +145,7 @@ class _Unplaced:
 
     def heard_last(self) -> int:
         """When the last of them who is a member said something, or came; 0: there is none. Nor we."""
-        if not self._listed.is_whole:
+        if self._each_once:
             return 0
         last = (memberships.c.last_active_at, memberships.c.joined_at)
         query = select(self._id, *last).join_from(memberships, people).where(*self._present, *self._alone)

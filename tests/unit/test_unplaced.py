@@ -209,6 +209,21 @@ def test_on_the_roster_every_member_is_shown(tmp_path: Path) -> None:
     bench.close()
 
 
+@pytest.mark.parametrize("is_whitelisted", [False, True])
+def test_on_the_roster_whoever_is_heard_by_events_may_stand_there_twice(tmp_path: Path, is_whitelisted: bool) -> None:
+    bench = Bench(tmp_path)
+    bench.members(MemberEntry(pn=pn(98)))
+    said = Heard(WA_ID, Someone(lid(98), None), NOW - (90 if is_whitelisted else 1) * DAY, "1")
+    with bench.store.write() as tx:
+        Incoming(tx, Limits(DAY, DAY)).take([Notice("waha/default", "message", Sign.TRAFFIC, (said,), is_news=True)])
+    if is_whitelisted:
+        whitelist(bench, lid(98))
+    bench.observed()
+    assert bench.done()["removedWhatsappIds"] == []
+    assert len(bench.queue()) == 1
+    bench.close()
+
+
 def test_who_is_on_a_list_of_numbers_alone_does_not_keep_a_call_from_being_settled(slow: Bench) -> None:
     """Of them a list of lids says nothing, neither that they are there nor that they are missing."""
     configure(slow.home, call_ms=0, calls={"1": "timeout"})
