@@ -76,13 +76,16 @@ class Heard:
 
 @dataclass(frozen=True)
 class Moved:
-    """Somebody came, went, or has another role, at ``at``. ``who`` None: ourselves, by an id that was not said."""
+    """Somebody came, went, or has another role, at ``at``. ``who`` None: ourselves, by an id that was not said;
+    ``is_me``: ourselves, by these ids.
+    """
 
     group_wa_id: str
     who: Someone | None
     step: Step
     at: int
     key: str | None
+    is_me: bool = False
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,12 @@ class Moves:
             self._change(group, person, is_me=True)
 
     def moved(self, group: Group, event: Moved, account: str | None) -> None:
-        ourselves = self._ourselves(group)
-        moving = ourselves if event.who is None else [self.known(event.who)]
+        moving = self._ourselves(group) if event.who is None else [self.known(event.who)]
         for person in moving:
             self._step(group, person, event)
-        is_us = event.who is None or not set(ourselves).isdisjoint(moving)
+            if event.is_me:
+                self._change(group, person, is_me=True)
+        is_us = event.who is None or not set(self._ourselves(group)).isdisjoint(moving)
         if account and event.step is Step.JOINED and is_us:
             self._hearing.joined(group, account, event.at, surely=event.who is None)
         if account and event.step is Step.LEFT and (event.who is None or self._have_left(group)):

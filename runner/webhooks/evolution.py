@@ -127,12 +127,12 @@ def _participants(body: Mapping[str, Any], received_at: int) -> Iterator[Event |
         else:
             yield Renumbered(group, people[0], author, at, said)
         return
-    step = _STEPS.get(action)
+    step, me = _STEPS.get(action), someone([body.get("sender")])
     for place, who in enumerate(people):
         if who is None or step is None:
             yield Outcome.UNREADABLE if who is None else Outcome.UNKNOWN
         else:
-            yield Moved(group, who, step, at, digest(said, place))
+            yield Moved(group, who, step, at, digest(said, place), is_me=_shares_an_id(who, me))
 
 
 def _people(data: Mapping[str, Any], rows: list[Any]) -> list[Someone | None]:
@@ -164,3 +164,7 @@ def _told_at(date_time: Any, received_at: int) -> int:
         return received_at
     ago = (received_at - told + _AHEAD_MS) % _QUARTER_MS - _AHEAD_MS
     return min(received_at, received_at - ago)
+
+
+def _shares_an_id(who: Someone, me: Someone | None) -> bool:
+    return me is not None and not set(who.ids).isdisjoint(me.ids)

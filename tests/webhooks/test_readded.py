@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runner.groups.member import MemberEntry
-from tests.unit.groupstore import NOW, WA_ID
+from tests.unit.groupstore import DAY, NOW, WA_ID
 from tests.webhooks import samples
 from tests.webhooks.days import ANA, WINDOW, Days
 from tests.webhooks.kept import HOUR, MINUTE
@@ -73,3 +73,20 @@ def test_when_somebody_else_is_added_it_goes_on(known: Days) -> None:
     known.kept.now += MINUTE
     known.kept.receive(added("100000000000077@lid", known))
     assert live(known.kept) == [(NOW, NOW + MINUTE, True)]
+
+
+def test_who_we_are_is_known_by_the_envelope_too(days: Days) -> None:
+    """Where a group is listed by lids alone, and we never wrote in it, nothing else says which of them is ours."""
+    ours = samples.row("900000000000009@lid", "5511900000000@s.whatsapp.net")
+    sender = "5511900000000@s.whatsapp.net"
+    days.hear_until(NOW + HOUR)
+    days.kept.receive(samples.participants("remove", [ours], group=WA_ID, sender=sender))
+    assert days.kept.watch(0) is None
+    days.hear_until(NOW + 3 * DAY, group=samples.GROUP)
+    days.kept.receive(samples.participants("add", [ours], group=WA_ID, sender=sender))
+    back = days.kept.now
+    days.message()
+    watch = days.kept.watch()
+    assert watch is not None
+    assert watch.since == back
+    assert days.kept.member("900000000000009@lid").is_me
