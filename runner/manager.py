@@ -37,6 +37,7 @@ _LEASE_SECONDS = 5.0
 _REAP_SECONDS = 10.0
 _REAP_AT_ONCE = 100
 _JOURNAL_SECONDS = 0.5
+_LEFT_SECONDS = 1.0  # a cancel of a job whose processes would not die keeps its deadline, too
 _KEY_MS = 24 * 3600 * 1000
 _DAY_MS = 24 * 3600 * 1000
 _BEAT_SECONDS = 10.0
@@ -110,7 +111,7 @@ class JobManager:
             (_LEASE_SECONDS, self._renew_leases),
             (_REAP_SECONDS, self.reap),
             (_JOURNAL_SECONDS, self._canceller.record_journalled),
-            (_LEASE_SECONDS, self._dispatcher.look_again),
+            (_LEFT_SECONDS, self._dispatcher.look_again),
         ]
 
     # -- what clients ask for --------------------------------------------------------------------------------
