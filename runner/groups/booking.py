@@ -190,7 +190,7 @@ def _as_queued_now(tx: Transaction, booked: Sequence[Booked]) -> list[Booked]:
 
 def _renewed(one: Booked, entry: QueueEntry) -> Booked:
     renewed = replace(one, finding=replace(one.finding, entry=entry))
-    if one.outcome != ALREADY_GONE or entry.has_same_ids(one.finding.entry):
+    if one.outcome != ALREADY_GONE or not entry.has_new_ids(one.finding.entry):
         return renewed
     return replace(renewed, outcome=REQUEUED, reason=OTHER_IDS)
 

@@ -24,9 +24,9 @@ from runner.groups.absence import Absence
 from runner.groups.booking import Answer, Booked, Books, in_words
 from runner.groups.group import Group, GroupRows
 from runner.groups.halt import OnlyAdminsWrite
-from runner.groups.ids_then import IdsThen
-from runner.groups.intake import FRESH_MS, take_over, warnings_of
-from runner.groups.judgement import Finding, Pair, hold_back, look_again, look_at_list, new_pairs, spare_the_silent
+from runner.groups.ids_then import IdsThen, join
+from runner.groups.intake import FRESH_MS, ids_of_all, take_over, warnings_of
+from runner.groups.judgement import Finding, hold_back, look_again, look_at_list, new_pairs, spare_the_silent
 from runner.groups.latecomers import Latecomers
 from runner.groups.listing import (
     Listed,
@@ -38,7 +38,6 @@ from runner.groups.listing import (
     settling_listing,
 )
 from runner.groups.pacing import JudgedAnew, StopFirst
-from runner.groups.person import PersonRows
 from runner.groups.putoff import PutOff
 from runner.groups.queue import QueueEntry, QueueRows
 from runner.groups.rights import Rights
@@ -101,13 +100,14 @@ class Removal:
             return
         asked_at = self._job.clock.now_ms()
         self._job.patiently(lambda: self._read(lambda tx: self._ids_then.read(tx, self.group, ())))
+        then = self._job.patiently(lambda: self._read(lambda tx: ids_of_all(tx, self.group)))
         listing, listed, warnings = self._patiently(self._whole_list)
         if warnings:
             self._job.result["warnings"] = warnings
         if listing.is_announcement and by_silence and self._silence_is_doubtful:
             raise OnlyAdminsWrite
         if not self._config.dry_run:
-            take_over(self._job, self.group, listing, listed, asked_at)
+            take_over(self._job, self.group, listing, listed, asked_at, then)
         self._recent = listed
 
     def _whole_list(self) -> tuple[Listing, Listed, list[str]]:
@@ -129,7 +129,7 @@ class Removal:
         listed = self.listing(known for entry in entries for known in (entry.lid, entry.pn))
         pairs = new_pairs(entries, listed)
         if pairs and not self._config.dry_run:
-            entries = self._job.patiently(lambda: self._join(entries, pairs))
+            entries = self._job.patiently(lambda: join(self._store, entries, pairs))
         self._judged_by = listed
         findings = self._job.patiently(lambda: self._look_again(entries, listed))
         if self._config.dry_run:
@@ -254,13 +254,6 @@ class Removal:
                 if pause is None:
                     raise
                 self._job.wait_visibly(pause, str(error))
-
-    def _join(self, entries: Sequence[QueueEntry], pairs: Sequence[Pair]) -> Sequence[QueueEntry]:
-        """The list shows that a lid and a number are one person: what is known of either counts for both."""
-        with self._store.write() as tx:
-            for lid, pn in pairs:
-                PersonRows(tx).resolve(lid, pn)
-            return QueueRows(tx).with_ids(entry.id for entry in entries)
 
     def _look_again(self, entries: Sequence[QueueEntry], listed: Listed) -> list[Finding]:
         """By the list, and by the store after it."""
