@@ -87,7 +87,7 @@ class Removal:
         self._recent: Listed | None = None
         self._judged_by = Listed({})
         self._came_again: set[int] = set()
-        self._listed_at = 0.0
+        self._listed_at = self._list_took = 0.0
 
     def prepare(self, *, by_silence: bool = False) -> None:
         """Before anything else of a run: the group as it is now, taken over into our members; a dry run only looks.
@@ -153,6 +153,9 @@ class Removal:
             self._judged_by = self._list_again(entries)
             if self._job.is_stopping:
                 raise StopFirst  # it may have taken long
+            if self._list_took > _STILL_RECENT_SECONDS:
+                self._was_asked = False  # this list serves for the next try
+                raise Transient("the gateway took too long for its list of the group", nothing_sent=True)
         self._was_asked, self._recent = True, None
         try:
             self._latecomers.check(entries)
@@ -190,7 +193,7 @@ class Removal:
         """Before another try, or after a wait for the store: long enough for somebody to be made an admin."""
         ids = [known for entry in entries for known in (entry.lid, entry.pn)]
         try:
-            return fresh_listing(self.gateway, self._store, self.group, ids)
+            return self._ask_for_list(lambda: fresh_listing(self.gateway, self._store, self.group, ids))
         except (RateLimited, AuthFailed, GroupGone):
             raise
         except WithoutUs as error:
@@ -238,11 +241,16 @@ class Removal:
 
     def _ask_for_list(self, ask: Callable[[], Seen]) -> Seen:
         self._listed_at = self._job.clock.boot_seconds()
-        return ask()
+        answer = ask()
+        self._list_took = self._job.clock.boot_seconds() - self._listed_at
+        return answer
 
     def _is_list_recent(self) -> bool:
-        """By when it was asked for. The store, or a process that was stopped, may have kept it waiting since."""
-        return self._job.clock.boot_seconds() - self._listed_at < _STILL_RECENT_SECONDS
+        """By when it was asked for: the store, or a process that was stopped, may have kept it waiting since. Where the
+        gateway takes long for a list, another would be no newer when it is there, and use up the time of the call.
+        """
+        took = min(self._list_took, self.gateway.call_seconds)  # beyond that it was not the gateway
+        return self._job.clock.boot_seconds() - self._listed_at < _STILL_RECENT_SECONDS + took
 
     def _patiently(self, ask: Callable[[], Seen]) -> Seen:
         backoff = Backoff(self._job.settings, chance=self._job.chance)
