@@ -54,6 +54,14 @@ def _marks(row: Any) -> Iterator[int]:
     return (hash((row.id, known)) for known in (row.lid, row.pn) if known)
 
 
+def with_no_new_id(rows: Sequence[Any], then: Marks | None) -> list[int]:
+    """Whose number has not changed since ``then`` (``ids_of_all``); None: nobody's has."""
+    if not rows or then is None:
+        return [row.id for row in rows]
+    known = frozenset(then)
+    return [row.id for row in rows if known.issuperset(_marks(row))]
+
+
 def take_over(
     job: JobContext, group: Group, listing: Listing, listed: Listed, asked_at: int, then: Marks | None = None
 ) -> None:
@@ -141,8 +149,7 @@ def _leave_unlisted(
             gone.append(row)
     if met < len(seen):
         return 0
-    known = frozenset(then) if gone and then is not None else None
-    left = [row.id for row in gone if known is None or known.issuperset(_marks(row))]
+    left = with_no_new_id(gone, then)
     for some in _by(_GONE_AT_ONCE, left):
         MemberRows(tx).leave(group, some, asked_at)
     return len(left)

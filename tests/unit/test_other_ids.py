@@ -12,8 +12,10 @@ from sqlalchemy import select
 from runner.gateway import Listing, Outcome, Participant
 from runner.groups.hearing import Limits
 from runner.groups.incoming import Incoming
+from runner.groups.ingest import ingest
 from runner.groups.member import MemberEntry, MemberRows
 from runner.groups.queue import QueueRows
+from runner.opening import open_gateway
 from runner.stores.batches import OPEN
 from runner.stores.schema import batch_items
 from runner.webhook import Event, Moved, Notice, Renumbered, Sign, Someone, Step
@@ -276,3 +278,10 @@ def test_whose_number_changes_while_the_first_list_is_awaited_has_not_left_by_it
     assert "alreadyGone" not in result
     assert sorted(removed_ids(slow.home)) == sorted([NEW, pn(2), pn(3), pn(4)])
     assert [one.outcome for one in slow.history()] == ["SUCCESS"] * 4
+
+
+def test_whose_number_changes_while_a_group_is_taken_in_has_not_left_by_it(slow: Bench, lists: Lists) -> None:
+    lists.after = (1, lambda: renumber(slow, lists))
+    gateway = open_gateway(slow.settings, slow.store, slow.clock)
+    assert ingest(slow.store, gateway, WA_ID, None, Limits.of(slow.settings)).gone == 0
+    assert NEW in slow.present()
