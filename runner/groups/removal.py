@@ -81,13 +81,12 @@ class Removal:
         self._absence = Absence(job, self.group)
         self._rights = Rights()
         self.put_off = PutOff(job)
-        self._was_asked = False
-        self._may_judge_anew = True
+        self._was_asked, self._may_judge_anew = False, True
         self._ids_then = IdsThen()
         self._recent: Listed | None = None
         self._judged_by = Listed({})
         self._came_again: set[int] = set()
-        self._listed_at = self._list_took = 0.0
+        self._listed_at = self._list_took = self._judged_at = 0.0
 
     def prepare(self, *, by_silence: bool = False) -> None:
         """Before anything else of a run: the group as it is now, taken over into our members; a dry run only looks.
@@ -130,7 +129,7 @@ class Removal:
         pairs = new_pairs(entries, listed)
         if pairs and not self._config.dry_run:
             entries = self._job.patiently(lambda: join(self._store, entries, pairs))
-        self._judged_by = listed
+        self._judged_by, self._judged_at = listed, self._listed_at
         findings = self._job.patiently(lambda: self._look_again(entries, listed))
         if self._config.dry_run:
             return findings
@@ -280,7 +279,8 @@ class Removal:
         return self._read(look)
 
     def _books(self) -> Books:
-        return Books(self.group, self._job.id, self.gateway.via, self._config.dry_run)
+        seen_at = self._job.clock.now_ms() - int((self._job.clock.boot_seconds() - self._judged_at) * 1000)
+        return Books(self.group, self._job.id, self.gateway.via, self._config.dry_run, seen_at)
 
     def _booked(self, finding: Finding, answer: Answer | None) -> Booked | None:
         finding, said = (answer.finding, answer.outcome) if answer else (finding, None)

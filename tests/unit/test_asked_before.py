@@ -13,6 +13,7 @@ from runner.clock import Deadline
 from runner.gateway import Listing, NotAdmin, NotConnected, Outcome, OutcomeKind, Participant
 from runner.groups.hearing import Limits
 from runner.groups.incoming import Incoming
+from runner.groups.member import MemberRows
 from runner.groups.queue import QueueRows
 from runner.groups.whitelist import WhitelistRows
 from runner.ledger import Ledger
@@ -265,3 +266,19 @@ def test_who_was_not_answered_for_may_be_removed_where_others_are_refused(
     result = slow.done(batchSize=4)
     assert removed_ids(slow.home) == result["removedWhatsappIds"] == [lid(8)]
     assert len(result["refused"]) == 7
+
+
+def test_whoever_is_demoted_in_a_pause_is_no_admin_by_the_list_before_it(
+    slow: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else they were one for ever: no list takes a role away, and the event of it is older than the booking."""
+    configure(slow.home, call_ms=0, calls={"1": "rate_limited"})
+    admin = replace(EVERYBODY[0], role="admin")
+    lists(monkeypatch, lambda _, found: replace(found, participants=(admin, *EVERYBODY[1:])))
+
+    slow.on_wait = lambda: moved(slow, 1, Step.DEMOTED, NOW + 500)
+    with slow.store.write() as tx:
+        QueueRows(tx).add(slow.group, [slow.person(1), slow.person(2)], "asked to leave")
+    assert [one["reason"] for one in slow.done("removal_queue")["skipped"]] == ["an admin of the group"]
+    with slow.store.read() as tx:
+        assert MemberRows(tx).find(slow.group, lid(1)).role == "member"
