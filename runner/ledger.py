@@ -91,7 +91,8 @@ class Ledger:
             rows = BatchRows(tx, self.job_id)
             still_open = rows.book(seq, self.epoch, items, self.lock_key) if seq is not None else 0
             values = {"progress": advance(still_open), "result": state.result, "position": state.position}
-            RunRows(tx).commit(self.job_id, self.epoch, settled=bool(items), **values)
+            got_on = not items or any(item.outcome != REQUEUED for item in items)
+            RunRows(tx).commit(self.job_id, self.epoch, settled=bool(items), got_on=got_on, **values)
             return still_open
 
         return self._insist(write)

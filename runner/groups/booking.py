@@ -71,12 +71,16 @@ class Booked:
 
 @dataclass(frozen=True)
 class Books:
-    """The books of one job on one group. A dry run writes nothing but its own list."""
+    """The books of one job on one group. A dry run writes nothing but its own list.
+
+    ``seen_at``: when the list was asked for that shows the roles of those who are booked.
+    """
 
     group: Group
     job_id: str
     via: str
     dry_run: bool
+    seen_at: int = 0
 
     def write(self, tx: Transaction, booked: Sequence[Booked]) -> list[LedgerItem]:
         if self.dry_run:
@@ -146,7 +150,7 @@ class Books:
         queue.drop_entries(one.finding.entry.id for one in booked if not one.finding.stays)
         for one in booked:
             if one.finding.role is not None:
-                members.set_role(self.group, one.finding.entry.person_id, one.finding.role)
+                members.set_role(self.group, one.finding.entry.person_id, one.finding.role, seen_at=self.seen_at)
 
     def _history_of(self, one: Booked) -> NewHistory | None:
         """Who was already gone, or left alone by us, is no removal and no failure."""
@@ -190,7 +194,7 @@ def _as_queued_now(tx: Transaction, booked: Sequence[Booked]) -> list[Booked]:
 
 def _renewed(one: Booked, entry: QueueEntry) -> Booked:
     renewed = replace(one, finding=replace(one.finding, entry=entry))
-    if one.outcome != ALREADY_GONE or entry.has_same_ids(one.finding.entry):
+    if one.outcome != ALREADY_GONE or not entry.has_new_ids(one.finding.entry):
         return renewed
     return replace(renewed, outcome=REQUEUED, reason=OTHER_IDS)
 

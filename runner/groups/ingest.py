@@ -9,15 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Row, and_, or_, select
 
 from runner.errors import GatewayRefused, GatewayUnavailable, ListRefused, NotFound
 from runner.gateway import GatewayError, GroupGateway, GroupGone, Listing, RateLimited
 from runner.groups.authors import Authors
 from runner.groups.group import Group, GroupRows
 from runner.groups.hearing import HearingRows, Limits
-from runner.groups.intake import entry_of
+from runner.groups.intake import Marks, entry_of, ids_of_all, with_no_new_id
 from runner.groups.listing import SuspiciousListing, WithoutUs, check_listing
 from runner.groups.member import MemberEntry, MemberRows
 from runner.groups.settling import ABSENCE_SECONDS
@@ -67,6 +68,7 @@ def ingest(
     """
     with store.read() as tx:
         asked_at, known = tx.now, GroupRows(tx).find(wa_id)
+        then = ids_of_all(tx, known) if known else None
     try:
         listing = _believed(store, gateway, wa_id, known, wait)
     except (GroupNotThere, NotOnIt):
@@ -76,7 +78,7 @@ def ingest(
         raise
     with store.write() as tx:
         group = GroupRows(tx).create(wa_id, listing.name)
-        gone = 0 if gateway.via == _ROSTER else _take(tx, group, listing, asked_at)
+        gone = 0 if gateway.via == _ROSTER else _take(tx, group, listing, asked_at, then)
         if account is not None:
             HearingRows(tx, limits).belongs(group, account, surely=True)
         members = MemberRows(tx).count(group)
@@ -125,7 +127,7 @@ def _list(gateway: GroupGateway, wa_id: str) -> Listing:
         raise GatewayRefused(str(error)) from error
 
 
-def _take(tx: Transaction, group: Group, listing: Listing, asked_at: int) -> int:
+def _take(tx: Transaction, group: Group, listing: Listing, asked_at: int, then: Marks | None) -> int:
     """How many are gone. What events told while the list was under way is newer than the list."""
     rows = GroupRows(tx)
     if group.name is None and listing.name:
@@ -133,7 +135,7 @@ def _take(tx: Transaction, group: Group, listing: Listing, asked_at: int) -> int
     left_since = _ids(tx, group, memberships.c.left_at >= asked_at)
     entries = [entry for one in listing.participants if (entry := entry_of(one)) is not None]
     MemberRows(tx).put_all(group, (one for one in entries if not {one.lid, one.pn} & left_since), tx.now)
-    gone = _gone(tx, group, entries, asked_at)
+    gone = with_no_new_id(_gone(tx, group, entries, asked_at), then)
     for start in range(0, len(gone), _CHUNK):
         MemberRows(tx).leave(group, gone[start : start + _CHUNK], tx.now)
     rows.listed(group.id)
@@ -148,7 +150,7 @@ def _ids(tx: Transaction, group: Group, condition: ColumnElement[bool]) -> set[s
     return {known for row in tx.connection.execute(query) for known in row if known}
 
 
-def _gone(tx: Transaction, group: Group, listed: Sequence[MemberEntry], asked_at: int) -> list[int]:
+def _gone(tx: Transaction, group: Group, listed: Sequence[MemberEntry], asked_at: int) -> list[Row[Any]]:
     """Members whom the list would show, and does not; nobody of whom we heard since it was asked for."""
     there = {known for one in listed for known in (one.lid, one.pn) if known}
     all_lids, all_pns = all(one.lid for one in listed), all(one.pn for one in listed)
@@ -157,7 +159,7 @@ def _gone(tx: Transaction, group: Group, listed: Sequence[MemberEntry], asked_at
     query = select(people.c.id, people.c.lid, people.c.pn, or_(*since).label("since"))
     joined = memberships.join(people, people.c.id == memberships.c.person_id)
     return [
-        row.id
+        row
         for row in tx.connection.execute(query.select_from(joined).where(present))
         if not row.since and not {row.lid, row.pn} & there and ((row.lid and all_lids) or (row.pn and all_pns))
     ]

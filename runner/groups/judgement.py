@@ -96,7 +96,7 @@ def look_at_list(findings: Sequence[Finding], listed: Listed, entries: Sequence[
     seen = [look_at_listing(one, listed) for one in findings]
     return [
         replace(one, outcome=REQUEUED, reason=OTHER_IDS)
-        if one.outcome == ALREADY_GONE and not one.entry.has_same_ids(read)
+        if one.outcome == ALREADY_GONE and one.entry.has_new_ids(read)
         else one
         for one, read in zip(seen, entries, strict=True)
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, select, true, update
 
 from runner.errors import MemberNotFound
 from runner.groups.group import Group
@@ -116,13 +116,16 @@ class MemberRows:
         query = _members(group).where(memberships.c.left_at.is_(None), people.c.pn.is_(None))
         return self._run(select(func.count()).select_from(query.subquery())).scalar_one()
 
-    def set_role(self, group: Group, person: int, role: str) -> None:
-        """Raises ValueError for a role there is not, MemberNotFound for somebody who never was in the group."""
+    def set_role(self, group: Group, person: int, role: str, *, seen_at: int | None = None) -> None:
+        """By hand; or as a list that was asked for at ``seen_at`` shows it: what an event has told since stands.
+
+        Raises ValueError for a role there is not, MemberNotFound for somebody who never was in the group.
+        """
         if role not in ROLES:
             raise ValueError(f"{role!r} is not a role: {', '.join(ROLES)}")
-        if not self._run(
-            update(memberships).where(*_one(group, person)).values(role=role, role_at=self._tx.now)
-        ).rowcount:
+        at, older = (self._tx.now, true()) if seen_at is None else (seen_at, _role_of_before(seen_at))
+        changed = update(memberships).where(*_one(group, person), older).values(role=role, role_at=at)
+        if not self._run(changed).rowcount and seen_at is None:
             raise MemberNotFound
 
     def leave(self, group: Group, people_ids: Iterable[int], at: int) -> None:
@@ -250,3 +253,7 @@ def _members(group: Group) -> Select[Any]:
 
 def _one(group: Group, person: int) -> tuple[Any, Any]:
     return (memberships.c.group_id == group.id, memberships.c.person_id == person)
+
+
+def _role_of_before(at: int) -> ColumnElement[bool]:
+    return or_(memberships.c.role_at.is_(None), memberships.c.role_at <= at)

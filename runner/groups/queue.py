@@ -68,8 +68,9 @@ class QueueEntry:
     def shown_id(self) -> str:
         return self.lid or self.pn or ""
 
-    def has_same_ids(self, other: QueueEntry) -> bool:
-        return (self.lid, self.pn) == (other.lid, other.pn)
+    def has_new_ids(self, before: QueueEntry) -> bool:
+        """Whether they are known by an id by which they were not. Who has only lost one was looked for by it."""
+        return not {self.lid, self.pn} <= {before.lid, before.pn, None}
 
     def ledger_item(self, outcome: str | None = None, **data: Any) -> LedgerItem:
         """What the job's ledger says of them; absent values are absent."""

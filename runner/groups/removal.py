@@ -24,9 +24,9 @@ from runner.groups.absence import Absence
 from runner.groups.booking import Answer, Booked, Books, in_words
 from runner.groups.group import Group, GroupRows
 from runner.groups.halt import OnlyAdminsWrite
-from runner.groups.ids_then import IdsThen
-from runner.groups.intake import FRESH_MS, take_over, warnings_of
-from runner.groups.judgement import Finding, Pair, hold_back, look_again, look_at_list, new_pairs, spare_the_silent
+from runner.groups.ids_then import IdsThen, join
+from runner.groups.intake import FRESH_MS, ids_of_all, take_over, warnings_of
+from runner.groups.judgement import Finding, hold_back, look_again, look_at_list, new_pairs, spare_the_silent
 from runner.groups.latecomers import Latecomers
 from runner.groups.listing import (
     Listed,
@@ -38,7 +38,6 @@ from runner.groups.listing import (
     settling_listing,
 )
 from runner.groups.pacing import JudgedAnew, StopFirst
-from runner.groups.person import PersonRows
 from runner.groups.putoff import PutOff
 from runner.groups.queue import QueueEntry, QueueRows
 from runner.groups.rights import Rights
@@ -82,13 +81,12 @@ class Removal:
         self._absence = Absence(job, self.group)
         self._rights = Rights()
         self.put_off = PutOff(job)
-        self._was_asked = False
-        self._may_judge_anew = True
+        self._was_asked, self._may_judge_anew = False, True
         self._ids_then = IdsThen()
         self._recent: Listed | None = None
         self._judged_by = Listed({})
         self._came_again: set[int] = set()
-        self._listed_at = 0.0
+        self._listed_at = self._list_took = self._judged_at = 0.0
 
     def prepare(self, *, by_silence: bool = False) -> None:
         """Before anything else of a run: the group as it is now, taken over into our members; a dry run only looks.
@@ -101,13 +99,14 @@ class Removal:
             return
         asked_at = self._job.clock.now_ms()
         self._job.patiently(lambda: self._read(lambda tx: self._ids_then.read(tx, self.group, ())))
+        then = self._job.patiently(lambda: self._read(lambda tx: ids_of_all(tx, self.group)))
         listing, listed, warnings = self._patiently(self._whole_list)
         if warnings:
             self._job.result["warnings"] = warnings
         if listing.is_announcement and by_silence and self._silence_is_doubtful:
             raise OnlyAdminsWrite
         if not self._config.dry_run:
-            take_over(self._job, self.group, listing, listed, asked_at)
+            take_over(self._job, self.group, listing, listed, asked_at, then)
         self._recent = listed
 
     def _whole_list(self) -> tuple[Listing, Listed, list[str]]:
@@ -129,8 +128,8 @@ class Removal:
         listed = self.listing(known for entry in entries for known in (entry.lid, entry.pn))
         pairs = new_pairs(entries, listed)
         if pairs and not self._config.dry_run:
-            entries = self._job.patiently(lambda: self._join(entries, pairs))
-        self._judged_by = listed
+            entries = self._job.patiently(lambda: join(self._store, entries, pairs))
+        self._judged_by, self._judged_at = listed, self._listed_at
         findings = self._job.patiently(lambda: self._look_again(entries, listed))
         if self._config.dry_run:
             return findings
@@ -153,6 +152,9 @@ class Removal:
             self._judged_by = self._list_again(entries)
             if self._job.is_stopping:
                 raise StopFirst  # it may have taken long
+            if self._list_took > _STILL_RECENT_SECONDS:
+                self._was_asked = False  # this list serves for the next try
+                raise Transient("the gateway took too long for its list of the group", nothing_sent=True)
         self._was_asked, self._recent = True, None
         try:
             self._latecomers.check(entries)
@@ -190,7 +192,7 @@ class Removal:
         """Before another try, or after a wait for the store: long enough for somebody to be made an admin."""
         ids = [known for entry in entries for known in (entry.lid, entry.pn)]
         try:
-            return fresh_listing(self.gateway, self._store, self.group, ids)
+            return self._ask_for_list(lambda: fresh_listing(self.gateway, self._store, self.group, ids))
         except (RateLimited, AuthFailed, GroupGone):
             raise
         except WithoutUs as error:
@@ -238,11 +240,16 @@ class Removal:
 
     def _ask_for_list(self, ask: Callable[[], Seen]) -> Seen:
         self._listed_at = self._job.clock.boot_seconds()
-        return ask()
+        answer = ask()
+        self._list_took = self._job.clock.boot_seconds() - self._listed_at
+        return answer
 
     def _is_list_recent(self) -> bool:
-        """By when it was asked for. The store, or a process that was stopped, may have kept it waiting since."""
-        return self._job.clock.boot_seconds() - self._listed_at < _STILL_RECENT_SECONDS
+        """By when it was asked for: the store, or a process that was stopped, may have kept it waiting since. Where the
+        gateway takes long for a list, another would be no newer when it is there, and use up the time of the call.
+        """
+        took = min(self._list_took, self.gateway.call_seconds)  # beyond that it was not the gateway
+        return self._job.clock.boot_seconds() - self._listed_at < _STILL_RECENT_SECONDS + took
 
     def _patiently(self, ask: Callable[[], Seen]) -> Seen:
         backoff = Backoff(self._job.settings, chance=self._job.chance)
@@ -254,13 +261,6 @@ class Removal:
                 if pause is None:
                     raise
                 self._job.wait_visibly(pause, str(error))
-
-    def _join(self, entries: Sequence[QueueEntry], pairs: Sequence[Pair]) -> Sequence[QueueEntry]:
-        """The list shows that a lid and a number are one person: what is known of either counts for both."""
-        with self._store.write() as tx:
-            for lid, pn in pairs:
-                PersonRows(tx).resolve(lid, pn)
-            return QueueRows(tx).with_ids(entry.id for entry in entries)
 
     def _look_again(self, entries: Sequence[QueueEntry], listed: Listed) -> list[Finding]:
         """By the list, and by the store after it."""
@@ -279,7 +279,8 @@ class Removal:
         return self._read(look)
 
     def _books(self) -> Books:
-        return Books(self.group, self._job.id, self.gateway.via, self._config.dry_run)
+        seen_at = self._job.clock.now_ms() - int((self._job.clock.boot_seconds() - self._judged_at) * 1000)
+        return Books(self.group, self._job.id, self.gateway.via, self._config.dry_run, seen_at)
 
     def _booked(self, finding: Finding, answer: Answer | None) -> Booked | None:
         finding, said = (answer.finding, answer.outcome) if answer else (finding, None)

@@ -142,15 +142,22 @@ class RunRows:
         self._run(update(jobs).where(*mine).values(lease_until=lease))
 
     def commit(
-        self, job_id: str, epoch: int, *, progress: Progress, result: JsonDict, position: Any, settled: bool
+        self,
+        job_id: str,
+        epoch: int,
+        *,
+        progress: Progress,
+        result: JsonDict,
+        position: Any,
+        settled: bool,
+        got_on: bool = True,
     ) -> None:
-        """What one batch changes of its job's row. ``settled`` says that a ledger entry changed."""
-        values: JsonDict = {
-            "progress": progress.as_json(),
-            "result": result,
-            "position": position,
-            "crashes": 0,
-        }
+        """What one batch changes of its job's row. ``settled`` says that a ledger entry changed; ``got_on``, that it
+        was not only put back what a crash had left: a job that always dies there would else never be failed.
+        """
+        values: JsonDict = {"progress": progress.as_json(), "result": result, "position": position}
+        if got_on:
+            values["crashes"] = 0
         if settled:
             values["ledger_version"] = _NEXT_LEDGER_VERSION
         if not change_job(self._tx, job_id, *CURRENT, given={"run_epoch": epoch}, **values):

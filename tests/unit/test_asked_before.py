@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from runner.clock import Deadline
 from runner.gateway import Listing, NotAdmin, NotConnected, Outcome, OutcomeKind, Participant
 from runner.groups.hearing import Limits
 from runner.groups.incoming import Incoming
+from runner.groups.member import MemberRows
 from runner.groups.queue import QueueRows
 from runner.groups.whitelist import WhitelistRows
+from runner.ledger import Ledger
 from runner.webhook import Moved, Notice, Sign, Someone, Step
 from tests.gateways.slow import SlowGateway, configure, removed_ids
 from tests.unit.removals import DAY, NOW, WA_ID, Bench, lid, lids
@@ -211,15 +214,15 @@ def test_no_gateway_error_is_lost_by_it(slow: Bench, monkeypatch: pytest.MonkeyP
 
 
 def test_lists_that_never_agree_keep_nobody_for_ever(slow: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each list is so slow that another is asked for before the call, and every other lacks one of them."""
+    """Before each call the process stands still so long that another list is asked for, and that lacks one of them."""
+    true_stamp = Ledger.stamp_call
 
-    configure(slow.home, call_ms=0, call_seconds=60)
-
-    def flap(turn: int, found: Listing) -> Listing:
+    def stand_still(ledger: Ledger, seq: int, seconds: float) -> Deadline:
         slow.time.passed += 11
-        return without(2, found, counted=True) if turn > 1 and turn % 2 else found
+        return true_stamp(ledger, seq, seconds)
 
-    asked = lists(monkeypatch, flap)
+    monkeypatch.setattr(Ledger, "stamp_call", stand_still)
+    asked = lists(monkeypatch, lambda turn, found: found if turn % 2 else without(2, found, counted=True))
     result = slow.done()
     assert removed_ids(slow.home) == result["removedWhatsappIds"] == lids((1, *range(3, 9)))
     assert [(one["id"], one["reason"].partition(";")[0]) for one in result["skipped"]] == [
@@ -263,3 +266,19 @@ def test_who_was_not_answered_for_may_be_removed_where_others_are_refused(
     result = slow.done(batchSize=4)
     assert removed_ids(slow.home) == result["removedWhatsappIds"] == [lid(8)]
     assert len(result["refused"]) == 7
+
+
+def test_whoever_is_demoted_in_a_pause_is_no_admin_by_the_list_before_it(
+    slow: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else they were one for ever: no list takes a role away, and the event of it is older than the booking."""
+    configure(slow.home, call_ms=0, calls={"1": "rate_limited"})
+    admin = replace(EVERYBODY[0], role="admin")
+    lists(monkeypatch, lambda _, found: replace(found, participants=(admin, *EVERYBODY[1:])))
+
+    slow.on_wait = lambda: moved(slow, 1, Step.DEMOTED, NOW + 500)
+    with slow.store.write() as tx:
+        QueueRows(tx).add(slow.group, [slow.person(1), slow.person(2)], "asked to leave")
+    assert [one["reason"] for one in slow.done("removal_queue")["skipped"]] == ["an admin of the group"]
+    with slow.store.read() as tx:
+        assert MemberRows(tx).find(slow.group, lid(1)).role == "member"

@@ -12,8 +12,10 @@ from sqlalchemy import select
 from runner.gateway import Listing, Outcome, Participant
 from runner.groups.hearing import Limits
 from runner.groups.incoming import Incoming
+from runner.groups.ingest import ingest
 from runner.groups.member import MemberEntry, MemberRows
 from runner.groups.queue import QueueRows
+from runner.opening import open_gateway
 from runner.stores.batches import OPEN
 from runner.stores.schema import batch_items
 from runner.webhook import Event, Moved, Notice, Renumbered, Sign, Someone, Step
@@ -249,3 +251,37 @@ def test_many_who_are_gone_need_no_list_each(slow: Bench, lists: Lists) -> None:
     assert result["removedWhatsappIds"] == [pn(4)]
     assert [one["id"] for one in result["alreadyGone"]] == [pn(1), pn(2), pn(3)]
     assert lists.asked == 2
+
+
+def test_whose_number_changes_during_a_list_that_shows_somebody_elses_lid_is_not_gone_by_it(
+    slow: Bench, lists: Lists
+) -> None:
+    """2 is found to be one with a lid by the list, and everybody is read anew for it: 1 has the new number by then."""
+    by_hand(slow, pn(3), pn(4))
+    by_hand(slow, pn(1), pn(2))
+    slow.on_wait = once(lambda: lists.show(2, pn(2), lid=lid(2)))
+    lists.after = (2, lambda: renumber(slow, lists))
+    result = slow.done("removal_queue", batchSize=2, delayMs=11_000)
+    assert "alreadyGone" not in result
+    assert result["removedWhatsappIds"] == removed_ids(slow.home) == [pn(3), pn(4), pn(2), NEW]
+
+
+@pytest.mark.parametrize("kind", ["removal_queue", "removal_workflow"])
+def test_whose_number_changes_while_the_first_list_is_awaited_has_not_left_by_it(
+    slow: Bench, lists: Lists, kind: str
+) -> None:
+    if kind == "removal_queue":
+        by_hand(slow, *(pn(number) for number in range(1, 5)))
+    lists.after = (1, lambda: renumber(slow, lists))
+    result = slow.done(kind)
+    assert result["listed"]["left"] == 0
+    assert "alreadyGone" not in result
+    assert sorted(removed_ids(slow.home)) == sorted([NEW, pn(2), pn(3), pn(4)])
+    assert [one.outcome for one in slow.history()] == ["SUCCESS"] * 4
+
+
+def test_whose_number_changes_while_a_group_is_taken_in_has_not_left_by_it(slow: Bench, lists: Lists) -> None:
+    lists.after = (1, lambda: renumber(slow, lists))
+    gateway = open_gateway(slow.settings, slow.store, slow.clock)
+    assert ingest(slow.store, gateway, WA_ID, None, Limits.of(slow.settings)).gone == 0
+    assert NEW in slow.present()

@@ -85,3 +85,17 @@ def test_who_was_taken_out_of_the_queue_since_is_left_alone(slow: Bench, deaths:
     assert [one["reason"] for one in slow.result(job_id)["skipped"]] == [
         "taken out of the queue before anybody was asked for"
     ]
+
+
+def test_a_job_that_always_dies_there_is_not_said_to_get_on(slow: Bench, deaths: list[bool]) -> None:
+    """Else its crashes are never enough to fail it, and it is started again for ever."""
+    job_id = slow.start()
+    for _ in range(3):
+        deaths.append(True)
+        slow.run_until_killed(job_id)
+        with slow.store.write() as tx:
+            RunRows(tx).count_crash(job_id, slow.job(job_id).epoch)
+            assert RunRows(tx).claim_again(job_id, slow.job(job_id).epoch, "here")
+    assert slow.job(job_id).crashes == 3
+    assert slow.run(job_id) == "completed"
+    assert slow.job(job_id).crashes == 0
