@@ -49,7 +49,7 @@ from runner.opening import open_gateway
 from runner.store import Transaction
 from runner.stores.batches import LedgerItem
 
-_STILL_RECENT_SECONDS = 10.0
+_STILL_RECENT_SECONDS, _SLOWEST_LIST_SECONDS = 10.0, 20.0
 
 Seen = TypeVar("Seen")
 
@@ -248,7 +248,7 @@ class Removal:
         """By when it was asked for: the store, or a process that was stopped, may have kept it waiting since. Where the
         gateway takes long for a list, another would be no newer when it is there, and use up the time of the call.
         """
-        took = min(self._list_took, self.gateway.call_seconds)  # beyond that it was not the gateway
+        took = min(self._list_took, _SLOWEST_LIST_SECONDS)  # beyond that nobody knows of when within it the list is
         return self._job.clock.boot_seconds() - self._listed_at < _STILL_RECENT_SECONDS + took
 
     def _patiently(self, ask: Callable[[], Seen]) -> Seen:
