@@ -164,7 +164,8 @@ def import_chat(  # noqa: PLR0913 - each is one thing that an export does not sa
             authors.book_namesake(chat.author(chat.reading.group))
         authors.book_unmatched()
         observed = chat.observed(tx.now, exported_at)
-        ActivityRows(tx).observed(group, *observed, _CHAT)
+        if chat.reading.opening is not None:  # else an observation of no length would end the one before it
+            ActivityRows(tx).observed(group, *observed, _CHAT)
         unmatched = tuple(UnmatchedRows(tx).list(group))
     return chat.summary(group, counts, unmatched, observed, exported_at is not None)
 

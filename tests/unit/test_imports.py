@@ -209,10 +209,21 @@ def test_where_messages_disappear_what_nobody_wrote_observes_nothing(chat: Chat)
     """Notices stay in the chat for ever, and the messages around them are gone."""
     chat.says(NOW - 80 * DAY, "Ana turned on disappearing messages. New messages will disappear after 7 days.")
     chat.take_in()
-    assert chat.watch() == Watch(NOW, NOW)
+    assert chat.watch() is None
     chat.says(NOW - 6 * DAY, "Ana: hello")
     chat.take_in()
     assert chat.watch() == Watch(minute(NOW - 6 * DAY), NOW)
+
+
+def test_an_export_in_which_nobody_wrote_ends_nothing_that_was_observed(chat: Chat) -> None:
+    """Of a chat that was cleared, say; the one of yesterday reaches to now still."""
+    chat.says(NOW - 80 * DAY, "Ana: hello")
+    chat.take_in(exported_at=NOW - DAY // 2)
+    before = chat.watch()
+    assert before is not None
+    chat.lines.pop()
+    chat.take_in()
+    assert chat.watch() == before
 
 
 def test_who_was_nobody_and_writes_again_is_asked_for_again(chat: Chat) -> None:
