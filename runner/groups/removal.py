@@ -149,7 +149,7 @@ class Removal:
     def _remove(self, findings: Sequence[Finding], seconds_left: Callable[[], float]) -> dict[str, Answer]:
         entries = [finding.entry for finding in findings]
         if self._was_asked or not self._is_list_recent():
-            self._judged_by = self._list_again(entries)
+            self._judged_by, self._recent = self._list_again(entries), None  # else that of before would pass for it
             if self._job.is_stopping:
                 raise StopFirst  # it may have taken long
             if self._list_took > _STILL_RECENT_SECONDS:
@@ -239,9 +239,10 @@ class Removal:
         return found
 
     def _ask_for_list(self, ask: Callable[[], Seen]) -> Seen:
-        self._listed_at = self._job.clock.boot_seconds()
+        asked_at = self._job.clock.boot_seconds()
         answer = ask()
-        self._list_took = self._job.clock.boot_seconds() - self._listed_at
+        self._list_took = self._job.clock.boot_seconds() - asked_at
+        self._listed_at = asked_at  # not before: where none comes, the one of before is as old as it was
         return answer
 
     def _is_list_recent(self) -> bool:

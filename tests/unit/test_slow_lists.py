@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from runner.gateway import Listing, Outcome, Transient
+from runner.clock import Deadline
+from runner.gateway import Listing, NotConnected, Outcome, Participant, Transient
+from runner.groups.pacing import Pacing, TooSoon
+from runner.ledger import Ledger
+from runner.store import Transaction
 from tests.gateways.slow import SlowGateway, configure, removed_ids
-from tests.unit.removals import Bench, lids
+from tests.unit.removals import Bench, lid, lids
 
 CALL_SECONDS = 90.0
 
@@ -29,13 +34,19 @@ class Lists:
 
     def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds, self.asked, self.is_removing = 0.0, 0, False
+        self.failing, self.admins = set[int](), set[str]()
         true_list, true_remove = SlowGateway.list_group, SlowGateway.remove
 
         def list_group(gateway: SlowGateway, wa_id: str) -> Listing:
             if not self.is_removing:  # this gateway looks at its own list then
                 self.asked += 1
                 bench._sleep(self.seconds)
-            return true_list(gateway, wa_id)
+                if self.asked in self.failing:
+                    raise NotConnected("no list now")
+            found = true_list(gateway, wa_id)
+            if self.is_removing:
+                return found  # it would do whatever it is asked for
+            return replace(found, participants=tuple(map(self._as_now, found.participants)))
 
         def remove(
             gateway: SlowGateway, wa_id: str, ids: Sequence[str], seconds_left: Callable[[], float]
@@ -50,6 +61,9 @@ class Lists:
 
         monkeypatch.setattr(SlowGateway, "list_group", list_group)
         monkeypatch.setattr(SlowGateway, "remove", remove)
+
+    def _as_now(self, one: Participant) -> Participant:
+        return replace(one, role="admin") if one.id in self.admins else one
 
 
 @pytest.fixture
@@ -86,3 +100,43 @@ def test_a_gateway_that_takes_too_long_for_every_list_is_what_is_said(slow: Benc
     assert slow.run(job_id) == "failed"
     assert "took too long for its list" in str(slow.job(job_id).error)
     assert removed_ids(slow.home) == []
+
+
+def made_admin_while_it_stands_still(slow: Bench, lists: Lists, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Right before the first call nothing runs for an hour, and meanwhile the first of them is made an admin."""
+    true_stamp, stamps = Ledger.stamp_call, list[int]()
+
+    def stand_still(ledger: Ledger, seq: int, seconds: float) -> Deadline:
+        stamps.append(seq)
+        if len(stamps) == 1:
+            slow.time.passed += 3600
+            lists.admins = {lid(1)}
+        return true_stamp(ledger, seq, seconds)
+
+    monkeypatch.setattr(Ledger, "stamp_call", stand_still)
+
+
+def test_a_list_that_did_not_come_makes_none_of_before_it_new(
+    slow: Bench, lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_admin_while_it_stands_still(slow, lists, monkeypatch)
+    lists.failing = {2}
+    assert slow.done(batchSize=4)["removedWhatsappIds"] == removed_ids(slow.home) == lids(range(2, 5))
+
+
+def test_no_list_of_before_is_looked_at_where_it_is_too_soon_after_a_slow_one(
+    slow: Bench, lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pace allows no call any more when the list is there at last."""
+    made_admin_while_it_stands_still(slow, lists, monkeypatch)
+    true_check, checks = Pacing.check, list[int]()
+
+    def check(pacing: Pacing, tx: Transaction, people: int) -> None:
+        checks.append(people)
+        lists.seconds = 12 if len(checks) == 1 else 0
+        if len(checks) == 2:
+            raise TooSoon
+        true_check(pacing, tx, people)
+
+    monkeypatch.setattr(Pacing, "check", check)
+    assert slow.done(batchSize=4)["removedWhatsappIds"] == removed_ids(slow.home) == lids(range(2, 5))
