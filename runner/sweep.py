@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from collections.abc import Sequence
@@ -12,7 +11,6 @@ from runner.job import Job, ProcessIdentity
 from runner.proc import descendants, environment
 from runner.tree import MARK, identify, is_alive, left_behind, send_signal
 
-log = logging.getLogger(__name__)
 Survivors = dict[str, frozenset[ProcessIdentity]]
 """Job id -> those of its processes that would not die; a job that is not in it has none."""
 
@@ -30,7 +28,6 @@ def sweep(left: Sequence[Job], database: str, clock: Clock, seconds: float) -> S
     living = _wait_until_gone(everyone, clock, seconds)
     if not living:
         return {}
-    log.error("Processes of an earlier server would not die: %s", sorted(process.pid for process in living))
     named = {process: _jobs_of(process, mine) for process in living}
     return {job_id: found for job_id in mine if (found := frozenset(p for p in living if job_id in named[p]))}
 

@@ -150,8 +150,10 @@ class LocalDispatcher:
 
     def _leave(self, store: Store, job: Job, survivors: Iterable[ProcessIdentity]) -> None:
         """Somebody of it would not die: it keeps lock and slot until he is seen gone, and a cancel says so."""
-        self._left[job.id] = job
         named = [{"pid": survivor.pid, "name": name_of(survivor.pid)} for survivor in survivors]
+        if job.id not in self._left:
+            log.error("Job %s is not taken up yet: processes of an earlier server would not die: %s", job.id, named)
+        self._left[job.id] = job
         with store.write() as tx:
             if CancelRows(tx).advance(job.id, Phase.UNCONFIRMED):  # of one cancelled by now, and not told before
                 CancelRows(tx).record_stop(job.id, survivors=named)

@@ -40,7 +40,7 @@ class Moves:
         moving = self._ourselves(group) if event.who is None else [self.known(event.who)]
         for person in moving:
             self._step(group, person, event)
-            if event.is_me:
+            if event.is_me and account in (None, group.account):  # another number of ours is a member like any
                 self._change(group, person, is_me=True)
         is_us = event.who is None or not set(self._ourselves(group)).isdisjoint(moving)
         if account and event.step is Step.JOINED and is_us:

@@ -90,3 +90,18 @@ def test_who_we_are_is_known_by_the_envelope_too(days: Days) -> None:
     assert watch is not None
     assert watch.since == back
     assert days.kept.member("900000000000009@lid").is_me
+
+
+def test_that_another_number_of_ours_comes_ends_nothing(days: Days) -> None:
+    """Each of our instances tells of it, and the one that comes says that it is itself."""
+    ours = samples.row("900000000000008@lid", "5511900000088@s.whatsapp.net")
+    days.hear_until(NOW + 3 * DAY)
+    before = days.kept.watch()
+    for instance, sender in (("other", "5511900000088@s.whatsapp.net"), ("p2", "5511900000000@s.whatsapp.net")):
+        body = samples.participants("add", [ours], group=WA_ID, sender=sender)
+        days.kept.receive(body | {"instance": instance})
+    days.message()
+    assert before is not None
+    watch = days.kept.watch()
+    assert watch is not None
+    assert watch.since == before.since
