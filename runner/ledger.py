@@ -91,7 +91,8 @@ class Ledger:
             rows = BatchRows(tx, self.job_id)
             still_open = rows.book(seq, self.epoch, items, self.lock_key) if seq is not None else 0
             values = {"progress": advance(still_open), "result": state.result, "position": state.position}
-            got_on = not items or any(item.outcome != REQUEUED for item in items)
+            moved = not items or any(item.outcome != REQUEUED for item in items)
+            got_on = moved or seq is None or rows.was_called(seq)
             RunRows(tx).commit(self.job_id, self.epoch, settled=bool(items), got_on=got_on, **values)
             return still_open
 

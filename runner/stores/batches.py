@@ -141,6 +141,11 @@ class BatchRows:
             self._begin(seq, epoch, state, len(items), committed_at=self._tx.now)
         return len(still_open)
 
+    def was_called(self, seq: int) -> bool:
+        """Whether a call has gone out for the batch, so that its people have a try less: that has an end."""
+        query = select(batches.c.called_at).where(*self._at(batches, seq))
+        return self._run(query).scalar() is not None
+
     def withdraw(self, seq: int) -> None:
         """Removes an intent of which it is certain that nothing was sent."""
         for table in (batch_items, batches):
