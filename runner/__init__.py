@@ -16,6 +16,8 @@ tree, stop          the process tree of one job; the ladder from flag to proof, 
 gateway, gateways/  the way to a group
 workflow            ``@workflow``, ``JobConfig``: what a type of job is
 ledger, source      what a run writes, each time naming its epoch; where its batches come from
+arguments           what a workflow gives to its job, checked where it is given
+checkpoints         where a run sees that it must stop, and its waits
 batch, context      ``Batch`` and ``JobContext``: what a workflow works with
 webhook, webhooks/  what a gateway tells by itself, in one form whichever it was
 groups/             members, activity, whitelist, removal queue, history; what imports and webhooks bring

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from runner.arguments import checked_amount
 from runner.backoff import Backoff
 from runner.crashpoint import crashpoint
 from runner.errors import StopRequested
@@ -56,11 +57,12 @@ class Batch(Generic[Item]):
         ``check``: looks at the store in the same transaction, before each try of the call; what it raises goes
         through, and nothing is written.
         """
-        self._intended, self._seconds, self._check = items, deadline_seconds, check
+        self._intended, self._check = items, check
+        self._seconds = checked_amount("deadline_seconds", deadline_seconds)
         # Whom the batch left out is booked at its commit; while that is not written, a later run must come by again.
         position = self.position if len(items) == len(self.items) else None
         crashpoint("before_intent")
-        self._guarded(lambda: self._job.ledger.intend(self.seq, items, deadline_seconds, position, check))
+        self._guarded(lambda: self._job.ledger.intend(self.seq, items, self._seconds, position, check))
         crashpoint("after_intent")
         self.is_open = True
 

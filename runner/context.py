@@ -7,24 +7,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-import tenacity
-
 from runner.abort import AbortFlag
-from runner.backoff import next_try
+from runner.arguments import checked_amount, checked_count, checked_message
 from runner.batch import Batch
-from runner.clock import Clock, iso
+from runner.checkpoints import Checkpoints
 from runner.crashpoint import crashpoint
-from runner.errors import StoreUnavailable
 from runner.job import JsonDict, Progress
 from runner.ledger import Booking, Ledger, RunState
 from runner.settings import Settings
 from runner.source import Source, source_of
 from runner.store import Store
-from runner.workflow import JobStopped
 
 Item = TypeVar("Item")
-Returned = TypeVar("Returned")
-_STORE_PAUSE = 1.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ class Run:
     is_first: bool = True
 
 
-class JobContext:
+class JobContext(Checkpoints):
     """A job, seen from inside its workflow.
 
     ``result``: a dict of JSON values, kept as of the last commit. ``attempt``: 1 for the first start.
@@ -64,16 +58,12 @@ class JobContext:
         on_seen: Callable[[], None] = lambda: None,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        super().__init__(ledger, flag, on_seen)
         self.run = run
-        self.ledger = ledger
         self.settings = settings
-        self.clock: Clock = ledger.clock
         self.chance = chance
         self.state = RunState(Progress.from_json(run.progress), dict(run.result), run.position)
-        self.was_stopped = False
-        self._flag = flag
         self._show = show
-        self._on_seen = on_seen
         self._batch: Batch[Any] | None = None
         self._settle: Callable[[Batch[Any]], None] | None = None
         self._seq: int | None = 0 if run.is_first else None
@@ -111,76 +101,26 @@ class JobContext:
         """A place where the job may stop; ``message`` is shown as its progress."""
         if message is not None:
             self.report(message=message)
-        if self._flag.is_set():
-            raise self.stopped()
-
-    def sleep(self, seconds: float) -> None:
-        """Sleeps, and wakes at once to stop."""
-        end = self.clock.boot_seconds() + seconds
-        while True:
-            left = end - self.clock.boot_seconds()
-            if self._flag.wait(min(left, 3600.0)):
-                raise self.stopped()
-            if left <= 3600.0:
-                return
-
-    def sleep_until(self, at_ms: int) -> None:
-        """Sleeps until the wall clock shows ``at_ms`` (UTC milliseconds), and wakes at once to stop."""
-        while (left := at_ms - self.clock.now_ms()) > 0:
-            self.sleep(min(left / 1000, 60.0))
-
-    @property
-    def is_stopping(self) -> bool:
-        """Whether the flag is set; a question for those who do not stop here."""
-        return self._flag.is_set()
-
-    def stopped(self) -> JobStopped:
-        """The exception to raise where the job must stop; says so to the server."""
-        self.was_stopped = True
-        self._on_seen()
-        return JobStopped(self.run.job_id)
-
-    def retrying(self, call: Callable[[], Returned], *, on: type[Exception], tries: int = 5) -> Returned:
-        """Calls again after an ``on``, 1 s to 60 s apart and doubling; a stop ends the wait at once."""
-        retry = tenacity.Retrying(
-            sleep=self.sleep,
-            retry=tenacity.retry_if_exception_type(on),
-            wait=tenacity.wait_exponential(multiplier=1, max=60),
-            stop=tenacity.stop_after_attempt(tries),
-            reraise=True,
-        )
-        return retry(call)
-
-    def patiently(self, call: Callable[[], Returned]) -> Returned:
-        """Calls until the store answers; a stop ends the wait at once."""
-        while True:
-            try:
-                return call()
-            except StoreUnavailable:
-                self.sleep(_STORE_PAUSE)
-
-    def wait_visibly(self, seconds: float, reason: str) -> None:
-        """Sleeps, and says on the job until when and why; wakes at once to stop."""
-        now = self.clock.now_ms()
-        until = now + int(seconds * 1000)
-        self.ledger.say_waiting({"until": iso(until), "reason": f"{reason}; {next_try(until, now)}"})
-        self.sleep(seconds)
-        self.ledger.say_waiting(None)
+        self.heed()
 
     def wait_until_over(self, batch: Batch[Any]) -> None:
         """Waits until the call of a batch left open can no longer be under way."""
         deadline = batch.left_open.deadline if batch.left_open else None
         if deadline is not None:
-            self.sleep(deadline.remaining(self.clock, self._began[0]))
+            self.sleep(max(0.0, deadline.remaining(self.clock, self._began[0])))
 
     def report(self, processed: int | None = None, total: int | None = None, message: str | None = None) -> None:
-        """Progress between commits; costs next to nothing, and is shown when it is shown."""
+        """Progress between commits; costs next to nothing, and is shown when it is shown.
+
+        processed, total: whole numbers from 0 to 2^53 - 1. message: a text, cut at 500 characters. What is something
+        else raises TypeError or ValueError, and changes nothing.
+        """
         was = self.state.progress
         self.state.progress = replace(
             was,
-            processed=was.processed if processed is None else processed,
-            total=was.total if total is None else total,
-            message=was.message if message is None else message,
+            processed=was.processed if processed is None else checked_count("processed", processed),
+            total=was.total if total is None else checked_count("total", total),
+            message=was.message if message is None else checked_message(message),
         )
         self._show(self.state.progress.as_json())
 
@@ -189,7 +129,7 @@ class JobContext:
         source: Iterable[Item] | Callable[[Any, int], Sequence[Item]],
         *,
         size: int,
-        delay_ms: int = 0,
+        delay_ms: float = 0,
         total: int | None = None,
         jitter: float = 0.0,
         ends_at: Callable[[int, int], int | None] | None = None,
@@ -203,11 +143,26 @@ class JobContext:
         ends_at: (items left, now) -> when they will be done at the earliest, for the estimate; milliseconds.
         No delay after the last batch, nor after one that called ``skip_delay``. A run that goes on, after a crash or
         as a retry, first waits out what is left of the delay.
+
+        Raises TypeError or ValueError at once for a ``size`` below 1, and for what is no number that could be meant.
         """
-        walk: Source[Item] = source_of(source, self.position)
+        size, pause_ms = checked_count("size", size, least=1), checked_amount("delay_ms", delay_ms)
+        share = checked_amount("jitter", jitter)
+        whole = None if total is None else checked_count("total", total)
+        return self._batches(source_of(source, self.position), size, pause_ms, share, whole, callable(source), ends_at)
+
+    def _batches(
+        self,
+        walk: Source[Item],
+        size: int,
+        delay_ms: float,
+        jitter: float,
+        total: int | None,
+        is_rest: bool,
+        ends_at: Callable[[int, int], int | None] | None,
+    ) -> Iterator[Batch[Item]]:
         if total is not None:
-            done = self.state.progress.processed if callable(source) else 0
-            self.report(total=done + total)
+            self.report(total=total + (self.state.progress.processed if is_rest else 0))
         self._ends_at = ends_at
         if ends_at is not None:
             self.state.progress = self._foreseen(replace(self.state.progress, done_at_ms=None), self.clock.now_ms())
@@ -283,7 +238,7 @@ class JobContext:
         self._seq += 1
         return self._seq
 
-    def _wait_out_delay(self, delay_ms: int, walk: Source[Any]) -> None:
+    def _wait_out_delay(self, delay_ms: float, walk: Source[Any]) -> None:
         goes_on = not self.run.is_first or self.position is not None or self._began[1] > 0  # of a retry the first run
         if not goes_on or not delay_ms or not self.patiently(walk.has_more):
             return
