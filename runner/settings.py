@@ -7,6 +7,7 @@ import re
 from datetime import time
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
+from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import platformdirs
@@ -46,6 +47,11 @@ def hours_of(text: str) -> tuple[time, time]:
     if found is None or found[1] == found[2]:
         raise ValueError(f"{text!r} are not hours, as 09:00-20:00 are")
     return time.fromisoformat(found[1]), time.fromisoformat(found[2])
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of the SQLite file at ``path``; what means something in a URL (``%``, ``?``, ``#``) is quoted."""
+    return f"sqlite:///{quote(str(path))}"
 
 
 def _default_home() -> Path:
@@ -144,6 +150,13 @@ class Settings(BaseSettings):
         """The names of the variables by which it is set."""
         return Reach(*(str(cls.model_fields[field].validation_alias) for field in _REACH[gateway]))
 
+    @classmethod
+    def secret_variables(cls) -> frozenset[str]:
+        """The names of all variables that hold a secret; the database's address may have a password in it."""
+        fields = cls.model_fields.items()
+        secret = (name for name, field in fields if field.annotation is SecretStr or name == "database_url")
+        return frozenset(str(cls.model_fields[name].validation_alias or f"RUNNER_{name.upper()}") for name in secret)
+
     def missing_for(self, gateway: str) -> list[str]:
         """The variables that it needs and nobody has set."""
         given = zip(self.variables_of(gateway), self.reach_of(gateway), strict=True)
@@ -184,10 +197,17 @@ class Settings(BaseSettings):
         caps = self.pace_group_per_hour, self.pace_group_per_day, self.pace_account_per_hour, self.pace_account_per_day
         return bool(self.pace_jitter or self.pace_hours or any(caps))
 
+    @field_validator("home")
+    @classmethod
+    def _is_text(cls, home: Path) -> Path:
+        if str(home).encode("utf-8", "replace").decode() != str(home):
+            raise ValueError("must be a path in UTF-8: the address of a database can hold no other")
+        return home
+
     @property
     def url(self) -> str:
         """The database: SQLite in ``home`` unless another is named."""
-        return self.database_url or f"sqlite:///{self.home / 'runner.db'}"
+        return self.database_url or sqlite_url(self.home / "runner.db")
 
     @property
     def workflow_modules(self) -> list[str]:

@@ -58,6 +58,15 @@ def read_server_settings(*, demo: bool = False) -> Settings:
     return settings
 
 
+def forget_secrets() -> None:
+    """Takes every secret out of this process's environment, which jobs inherit: what they need they get by their pipe.
+
+    Call it once the settings are read. Names count in either case, as they do for the settings.
+    """
+    for name in [name for name in os.environ if name.upper() in Settings.secret_variables()]:
+        del os.environ[name]
+
+
 def missing_for_a_gateway(settings: Settings) -> str | None:
     """``WAHA_API_KEY is not set for waha``: where nobody chose the roster, and some variables of another are there."""
     if "gateway" in settings.model_fields_set:

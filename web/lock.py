@@ -70,9 +70,9 @@ def _take(path: Path) -> int:
 
 
 def _beside_database(settings: Settings) -> list[Path]:
-    """A database outside the home may be named by a server with another home."""
+    """By the file's real path: a server with another home may name it too, or name a link to it."""
     url = make_url(settings.url)
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return []
-    database = Path(url.database).absolute()
-    return [] if database.parent == settings.home.absolute() else [database.with_name(f"{database.name}.lock")]
+    database = Path(url.database).resolve()
+    return [database.with_name(f"{database.name}.lock")]

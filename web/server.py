@@ -32,6 +32,7 @@ from web.carryover import carried_over
 from web.configuration import (
     WrongConfiguration,
     check_reach,
+    forget_secrets,
     read_server_settings,
     unknown_variables,
     unusable_database,
@@ -58,7 +59,7 @@ def main(arguments: list[str]) -> int:
         settings = read_server_settings(demo=demo)
         for sentence in unknown_variables():
             log.warning(sentence)
-        os.environ.pop("RUNNER_TOKEN", None)  # jobs inherit the environment, and none speaks for who started the server
+        forget_secrets()
         lock = ServerLock(settings)
         lock.take()
         manager = prepare(settings, demo)

@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from runner.clock import Clock
 from runner.errors import StoreUnavailable
+from runner.settings import sqlite_url
 from runner.store import Transaction
 from runner.stores.turns import Turns
 from runner.stores.versions import Versions
@@ -169,7 +170,7 @@ def _engine_of_jobs(path: str) -> Engine:
     """
     other = _database_of_jobs["path"]
     if other not in (":memory:", path) and Path(other).exists():
-        return _sqlite_engine(f"sqlite:///{path}", poolclass=NullPool)  # the shared one has its database: leave it
+        return _sqlite_engine(sqlite_url(Path(path)), poolclass=NullPool)  # the shared one has its database: leave it
     _database_of_jobs["path"] = path
     return _shared_engine()
 

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, event
 
 from runner.clock import Clock
 from runner.opening import open_job_store
-from runner.settings import Settings
+from runner.settings import Settings, sqlite_url
 from runner.store import Store
 from runner.stores.migrate import migrate
 from runner.warm import warm_up
@@ -48,7 +48,7 @@ class World:
         self.clock = Clock(
             lambda: _FIRST_MOMENT + int(self.passed * 1000), lambda: 1000.0 + self.passed, "the boot of a test"
         )
-        own: dict[str, Any] = {"home": folder, "database_url": f"sqlite:///{folder / DATABASE}", "min_delay_ms": 0}
+        own: dict[str, Any] = {"home": folder, "database_url": sqlite_url(folder / DATABASE), "min_delay_ms": 0}
         self.settings = Settings(_env_file=None, **(own | dict(settings)))
         self._effects = effects or World.noted
         self._scratch = scratch
@@ -152,5 +152,5 @@ _warm_up_once = functools.cache(warm_up)
 def _empty_database() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / DATABASE
-        migrate(f"sqlite:///{path}")
+        migrate(sqlite_url(path))
         return path.read_bytes()

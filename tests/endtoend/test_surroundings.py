@@ -1,0 +1,92 @@
+"""What a server finds where it is started: secrets in its environment, odd names of folders, other servers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner.settings import Settings
+from tests.endtoend.server import ROOT, Server
+from tests.waiting import free_port
+
+CANARY = "canary-that-nobody-may-see-0123456789abcdef"
+WRONG_CONFIGURATION = 78
+
+
+@pytest.mark.parametrize("lower", [False, True], ids=["as documented", "in small letters"])
+def test_no_process_of_a_server_inherits_its_secrets(tmp_path: Path, lower: bool) -> None:
+    secrets = dict.fromkeys(Settings.secret_variables() - {"RUNNER_DATABASE_URL"}, CANARY)
+    secrets |= {"RUNNER_DATABASE_URL": f"sqlite:///{tmp_path / CANARY}.db"}
+    given = {name.lower() if lower else name: value for name, value in secrets.items()}
+    server = Server(tmp_path, gateway="roster")
+    server.add_environment(given)
+    server.start()
+    try:
+        family = server.family()
+        assert len(family) >= 3, "the fork server, the Manager and a standby"
+        told = [
+            process.pid for process in family if CANARY.encode() in Path(f"/proc/{process.pid}/environ").read_bytes()
+        ]
+        assert told == []
+        assert (tmp_path / f"{CANARY}.db").is_file(), "the settings were read all the same"
+    finally:
+        server.kill()
+
+
+def test_every_secret_of_the_settings_is_known_as_one() -> None:
+    assert Settings.secret_variables() >= {
+        *("RUNNER_TOKEN", "RUNNER_WEBHOOK_SECRET", "RUNNER_WAHA_HMAC_KEY", "RUNNER_DATABASE_URL"),
+        *("EVOLUTION_API_KEY", "WAHA_API_KEY"),
+    }
+
+
+@pytest.mark.parametrize("name", ["100%25 sure?really=1#yes", "50%", "a b+c&d", "é:@"])
+def test_the_database_lies_in_the_home_whatever_its_name(tmp_path: Path, name: str) -> None:
+    home = tmp_path / name
+    home.mkdir()
+    server = Server(home)
+    server.start()
+    server.kill()
+    assert (home / "runner.db").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [name], "and nothing beside it"
+
+
+def test_a_home_whose_name_is_no_text_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    refused = _start_in_vain(RUNNER_HOME=os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    assert "home must be a path in UTF-8" in refused
+    assert "Traceback" not in refused
+
+
+def test_a_second_server_on_a_link_to_the_database_is_refused(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    server = Server(first)
+    server.start()
+    try:
+        (second / "runner.db").symlink_to(first / "runner.db")
+        (tmp_path / "linked").symlink_to(first)
+        for given in (
+            {"RUNNER_HOME": str(second)},
+            {"RUNNER_HOME": str(tmp_path / "linked")},
+            {
+                "RUNNER_HOME": str(tmp_path / "third"),
+                "RUNNER_DATABASE_URL": f"sqlite:///{tmp_path / 'linked/runner.db'}",
+            },
+        ):
+            assert f"process {server.pid} holds" in _start_in_vain(**given)
+    finally:
+        server.kill()
+
+
+def _start_in_vain(**given: str) -> str:
+    """What a server says that cannot start like this."""
+    environment = os.environ | {"RUNNER_PORT": str(free_port())} | given
+    command = [sys.executable, "-m", "web"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == WRONG_CONFIGURATION, done
+    return done.stderr
