@@ -23,6 +23,7 @@ webhook, webhooks/  what a gateway tells by itself, in one form whichever it was
 groups/             members, activity, whitelist, removal queue, history; what imports and webhooks bring
 workflows/          the types that come with the runner
 child, preload      what happens inside a job's process, and what the fork server loads once for all (``warm``)
+sockets, births     where the sockets of our processes lie; whether processes can be born at all
 process, standby    the server's end of a job's process; processes started ahead, each used once
 lines, live         progress between commits: one Manager-backed dict; what jobs write in it and the server copies
 running, records    a run that is watched, and what is written down of it

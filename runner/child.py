@@ -73,7 +73,8 @@ def _first_lines(place: Place, outlets: Outlets) -> str:
     os.setsid()
     held = place.enter()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     outlets.take()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     end_with_server(_end_own_tree)

@@ -19,6 +19,7 @@ RunnerError
 │   ├── StoreUnavailable     the database does not answer
 │   │   └── LeaseOver        the server has not renewed this run's lease: it starts nothing until it does
 │   ├── GatewayUnavailable   the gateway does not answer, or is not connected
+│   ├── NoBirths             no process can be started
 │   ├── Draining             the server is going down
 │   └── StoppingUnrecorded   the process is being stopped, but the store could not record it
 └── RunSuperseded            this run is no longer the one that may write (inside a job's process only)
@@ -182,6 +183,11 @@ class GatewayUnavailable(Unavailable):
         super().__init__(f"The gateway cannot be asked now: {why}")
         if retry_after is not None:
             self.retry_after = max(1, int(retry_after))
+
+
+class NoBirths(Unavailable):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"No job can be started now: {why}; the server keeps trying to mend that")
 
 
 class Draining(Unavailable):

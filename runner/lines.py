@@ -31,10 +31,10 @@ class LinesLost(Exception):
 
 
 class SharedLines:
-    """Where the dict is: a socket in multiprocessing's own directory (0700). Goes to a process at its birth."""
+    """Where the dict is: a socket in ``folder``, else in multiprocessing's own. Goes to a process at its birth."""
 
-    def __init__(self) -> None:
-        self.address = str(Path(get_temp_dir()) / f"lines-{secrets.token_hex(4)}")
+    def __init__(self, folder: Path | None = None) -> None:
+        self.address = str((folder or Path(get_temp_dir())) / f"lines-{secrets.token_hex(4)}")
 
     def connect(self) -> Lines:
         """Raises LinesLost when nobody listens; waits for ever for a Manager that is stopped."""

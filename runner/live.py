@@ -96,11 +96,11 @@ class LiveProgress:
 
     One thread copies, and hangs for as long as the Manager is stopped. The other never asks the Manager: it waits for
     its end, kills one that does not answer the first thread, and starts the next.
-    ``on_started``, ``on_ended``: called with the pid of a Manager, from whatever thread.
+    ``on_started``, ``on_ended``: called with the pid of a Manager, from whatever thread. ``folder``: for its socket.
     """
 
-    def __init__(self, context: ForkServerContext, clock: Clock) -> None:
-        self.shared = SharedLines()
+    def __init__(self, context: ForkServerContext, clock: Clock, folder: Path | None = None) -> None:
+        self.shared = SharedLines(folder)
         self.on_started: Callable[[int], object] = lambda _: None
         self.on_ended: Callable[[int], object] = lambda _: None
         self._context, self._clock = context, clock

@@ -6,18 +6,21 @@ The one thing below the manager that a simulation replaces.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import selectors
 import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from runner.births import BIRTHS, BirthWatch
 from runner.clock import Clock
 from runner.containment import Containment
-from runner.fork_server import raise_file_limit, start_fork_server
+from runner.fork_server import fork_server_pid, raise_file_limit, replace_fork_server, start_fork_server
 from runner.job import Job, JsonDict
 from runner.live import LiveProgress
 from runner.process import JobProcess, also_ours, ours_no_more
 from runner.settings import Settings
+from runner.sockets import socket_folder
 from runner.standby import StandbyPool
 from runner.sweep import Survivors, sweep
 from runner.tree import server_mark
@@ -59,13 +62,18 @@ class Live(Protocol):
 
 
 class Machine:
-    """This machine. ``prepare`` and ``begin`` once each, from the main thread."""
+    """This machine. ``prepare`` and ``begin`` once each, from the main thread.
+
+    Raises NoPlaceForSockets when it is made.
+    """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
         self._context = multiprocessing.get_context("forkserver")
-        self._live = LiveProgress(self._context, clock)
+        self._folder = socket_folder(settings.home, os.environ.get("XDG_RUNTIME_DIR"))
+        self._live = LiveProgress(self._context, clock, self._folder)
         self._containment = Containment(settings.containment, settings.url, clock)
+        self._watch = BirthWatch(BIRTHS, fork_server_pid, replace_fork_server)
         self._thread: threading.Thread | None = None
         self.live: Live = self._live
 
@@ -73,8 +81,13 @@ class Machine:
         """Starts the fork server, with all that jobs need loaded."""
         raise_file_limit()
         mark = server_mark(self._settings.url, self._clock)
-        start_fork_server(self._context, self._settings.workflow_modules, mark)
+        start_fork_server(self._context, self._settings.workflow_modules, mark, self._folder)
+        self._watch.start()
         self._containment.open()
+
+    def births(self) -> str:
+        """ "ok", or why no process can be started."""
+        return BIRTHS.state()
 
     def pool(self, on_ready: Callable[[], None]) -> Pool:
         """``on_ready``: called from another thread whenever a process was added."""
@@ -103,6 +116,7 @@ class Machine:
 
     def close(self) -> None:
         """Removes what was made to hold the processes, once they have gone."""
+        self._watch.close()
         self._containment.close()
 
     def _start_process(self) -> JobProcess:

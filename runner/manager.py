@@ -15,7 +15,7 @@ from runner.crashpoint import crashpoint
 from runner.dispatcher import Dispatcher
 from runner.dispatchers.local import LocalDispatcher
 from runner.ending import Conclusion, Next
-from runner.errors import Draining, JobFinished, JobLive, StoreUnavailable
+from runner.errors import Draining, JobFinished, JobLive, NoBirths, StoreUnavailable
 from runner.job import Job, JobStatus, JsonDict, Progress, StopReason
 from runner.machine import Machine
 from runner.opening import open_store
@@ -124,13 +124,20 @@ class JobManager:
     def start(self, request: StartRequest) -> str:
         """Writes the job and, where a slot is free, hands it to a process; returns its id once it is on disk.
 
-        Raises Draining, TooManyJobs, LockBusy, KeyReused, StoreUnavailable, and whatever the type's ``admit`` finds.
+        Raises Draining, NoBirths, TooManyJobs, LockBusy, KeyReused, StoreUnavailable, and whatever the type's
+        ``admit`` finds.
         """
-        if self.draining:
-            raise Draining
+        self._check_open()
         job_id = self._dispatcher.admit(partial(write_start, request, self.settings))
         log.info("Job started successfully", extra={"job": job_id, "type": request.workflow.name})
         return job_id
+
+    def _check_open(self) -> None:
+        """Raises Draining, and NoBirths while no process can be started: the job would wait, and nobody know why."""
+        if self.draining:
+            raise Draining
+        if (births := self._machine.births()) != "ok":
+            raise NoBirths(births)
 
     def get(self, job_id: str) -> Job:
         """The job as it stands, with what it said since its last commit. Raises JobNotFound."""
@@ -183,11 +190,10 @@ class JobManager:
     def retry(self, job_id: str, by: str) -> str:
         """Starts a new job that goes on where this one stopped; returns its id.
 
-        Raises Draining, TooManyJobs, JobNotFound, JobLive, RetriedAlready, NotForThatState, InvalidFields, and what
-        ``admit`` finds.
+        Raises Draining, NoBirths, TooManyJobs, JobNotFound, JobLive, RetriedAlready, NotForThatState, InvalidFields,
+        and what ``admit`` finds.
         """
-        if self.draining:
-            raise Draining
+        self._check_open()
         return self._dispatcher.admit(partial(write_retry, job_id, by, self.settings))
 
     def delete(self, job_id: str, by: str) -> None:
@@ -204,6 +210,7 @@ class JobManager:
         beat = self.clock.boot_seconds() - self._supervisor.beat_at
         supervisor = "ok" if beat < _BEAT_SECONDS else f"no sign of life for {beat:.0f} s"
         state = {"store": self._store_state(), "supervisor": supervisor, "progress": self._supervisor.live.state()}
+        state["births"] = self._machine.births()
         return state | ({"server": "draining"} if self.draining else {})
 
     def _store_state(self) -> str:

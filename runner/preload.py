@@ -45,6 +45,8 @@ def fill_gaps() -> list[bytes]:
 
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes: the server stops its jobs in order
+signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, nobody's exit code would be known
 signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a fork server that is started anew has those of a thread
 become_subreaper()
 with contextlib.suppress(BaseException):

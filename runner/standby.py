@@ -10,7 +10,7 @@ from collections.abc import Callable
 from runner.process import JobProcess
 
 log = logging.getLogger(__name__)
-_AFTER_FAILURE_SECONDS = 1.0
+_AFTER_FAILURE_SECONDS, _LONGEST_PAUSE = 1.0, 5.0
 
 
 class StandbyPool:
@@ -73,14 +73,17 @@ class StandbyPool:
             process.dismiss()
 
     def _fill(self) -> None:
+        pause = _AFTER_FAILURE_SECONDS
         while self._wait_for_need():
             try:
                 process = self._start_process()
-            except Exception as error:  # a fork server that dies meanwhile is no OSError, and there is no other thread
-                log.error("Cannot start a process: %r; trying again", error)
+            except Exception:  # a fork server that dies meanwhile is no OSError, and there is no other thread
+                log.debug("No process stands by", exc_info=True)  # Births has said why
                 with self._change:
-                    self._change.wait(_AFTER_FAILURE_SECONDS)
+                    self._change.wait_for(lambda: self._over, pause)
+                pause = min(_LONGEST_PAUSE, pause * 2)
                 continue
+            pause = _AFTER_FAILURE_SECONDS
             if not self._add(process):
                 self._dismissed.append(process)
                 process.dismiss()

@@ -39,6 +39,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "runner.linefile",
         "runner.journal",
         "runner.memory",
+        "runner.sockets",
+        "runner.births",
     ),
     ("runner.stores", "runner.stores.*"),
     (
