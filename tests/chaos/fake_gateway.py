@@ -101,7 +101,7 @@ class FakeGateway:
         """``key``: the one that is taken; None: ours."""
         evolution, waha = self._settings["evolution"], self._settings["waha"]
         if connected is not None:
-            evolution["state"], waha["status"] = ("open", "WORKING") if connected else ("close", "STARTING")
+            evolution["state"], waha["status"] = ("open", "WORKING") if connected else ("down", "STARTING")
         for group in self._groups() if our_role else ():
             group["people"][-1]["role"] = our_role
         if key != "as it was":

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.gateways.fake import FakeServer, control
+from tests.gateways.fake import FakeServer, Happenings, control
 from tests.gateways.fixtures import FOLDER, KEYS, fixture, names
 
 G, L3, L4 = "120363000000000001@g.us", "100000000000003@lid", "100000000000004@lid"
@@ -98,3 +98,58 @@ def test_nothing_listens_any_more_after_it(tmp_path: Path) -> None:
         port = int(fake.url.rsplit(":", 1)[1])
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def ask(fake: FakeServer, path: str, **query: str) -> httpx.Response:
+    headers = {} if path == "/" else KEYS
+    return httpx.get(f"{fake.url}{path}", params=query, headers=headers, trust_env=False, timeout=20)
+
+
+def test_it_says_its_version_without_a_key_and_what_whatsapp_did_not_answer_by_kind(tmp_path: Path) -> None:
+    people = [{"lid": L3}]
+    faults = {"list": {"1": "unanswered"}, "remove": {"1": "unanswered", "2": "unanswered_after"}}
+    control(tmp_path, groups={G: {"people": people}}, faults=faults, evolution={"version": "2.3.7", "state": "open"})
+    with FakeServer(tmp_path) as fake:
+        assert ask(fake, "/").json()["version"] == "2.3.7"
+        answer = ask(fake, "/group/findGroupInfos/p2", groupJid=G)
+        said = ["Error fetching group", "TypeError: Cannot read properties of undefined (reading 'attrs')"]
+        assert (answer.status_code, answer.json()["response"]["message"]) == (404, said)
+        for effects in ([], [L3]):
+            answer = remove(fake, L3)
+            assert (answer.status_code, answer.json()) == (201, {"updateParticipants": []})
+            assert fake.effects() == effects
+
+
+def test_a_socket_that_is_down_is_connecting_and_no_list_comes(tmp_path: Path) -> None:
+    control(tmp_path, groups={G: {"people": [{"lid": L3}]}}, evolution={"state": "down"})
+    with FakeServer(tmp_path) as fake:
+        assert ask(fake, "/instance/connectionState/p2").json()["instance"]["state"] == "connecting"
+        assert ask(fake, "/group/findGroupInfos/p2", groupJid=G).status_code == 404
+        assert "Error: Connection Closed" in remove(fake, L3).text
+
+
+@pytest.mark.parametrize(
+    ("version", "votes", "after_stub", "after_logout", "doubles"),
+    [
+        ("2.3.4", 0, 0, 0, 0),
+        ("2.3.6", 0, 0, 0, 0),
+        ("2.3.7", 1, 1, 1, 1),
+    ],
+)
+def test_what_each_version_sends_by_itself(
+    version: str, votes: int, after_stub: int, after_logout: int, doubles: int
+) -> None:
+    happen = Happenings(version)
+    assert len(happen.vote(L3, "V1", 1)) == votes
+    assert happen.undecipherable(L3, "M1", 1) == []
+    assert len(happen.message(L3, "M1", 2)) == after_stub
+    assert len(happen.message(L3, "M2", 3)) == 1
+    assert len(happen.message(L3, "M2", 3)) == doubles
+    assert happen.change("modify", {"id": L3}) == []
+    assert happen.socket_down()[0]["data"]["state"] == "connecting"
+    assert [one["event"] for one in happen.log_out()] == ["logout.instance", "remove.instance"]
+    assert happen.message(L3, "M3", 4) == []
+    assert happen.connect()[-1]["data"]["state"] == "open"
+    assert len(happen.message(L3, "M4", 5)) == after_logout
+    happen.restart()
+    assert len(happen.message(L3, "M5", 6)) == 1

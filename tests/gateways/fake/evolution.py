@@ -1,4 +1,4 @@
-"""The fake's Evolution API 2.3.6, and the spelling of 2.3.4."""
+"""The fake's Evolution API: 2.3.6, 2.3.7, and 2.3.4 with its spelling."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from tests.gateways.fake.schemas import is_full_id, wrong_for_evolution
 from tests.gateways.fake.wire import Reply, Request
 from tests.gateways.fake.world import Fault, Json, Row, World, listed_id
 
+VERSION = "2.3.6"
 _ROUTES = {
+    ("GET", ""): "version",
     ("GET", "/group/findGroupInfos"): "list",
     ("GET", "/group/participants"): "list",
     ("GET", "/group/fetchAllGroups"): "list",
@@ -21,13 +23,20 @@ _ROUTES = {
     ("GET", "/settings/find"): "sending",
     ("GET", "/webhook/find"): "sending",
 }
-_TEXTS = {"closed": "Error: Connection Closed", "timed_out": "Error: Timed Out"}
+_TEXTS = {
+    "closed": "Error: Connection Closed",
+    "timed_out": "Error: Timed Out",
+    "unanswered": "TypeError: Cannot read properties of undefined (reading 'attrs')",
+}
+"""``unanswered``: WhatsApp said nothing for 60 s. A removal has a form of its own for it: 201 and no rows."""
 _FAILS = {
     "/group/findGroupInfos": (404, "Error fetching group"),
     "/group/participants": (404, "No participants"),
     "/group/fetchAllGroups": (500, "Error fetching groups"),
     "/group/updateParticipant": (400, "Error updating participants"),
 }
+_STATES = {"never": "close", "down": "connecting"}
+"""A socket that is down is being connected again: ``close`` is said by whoever is logged out, or never was in."""
 _NEVER = {"/group/updateParticipant": "groupParticipantsUpdate", "/group/fetchAllGroups": "groupFetchAllParticipating"}
 
 
@@ -50,6 +59,8 @@ def answer(world: World, request: Request, call: int, fault: Fault) -> Reply:
     settings = world.settings.get("evolution", {})
     route, name = _route(request)
     state = settings.get("state", "open")
+    if kind_of(request) == "version":
+        return _welcome(settings)
     if (refused := _turned_away(request, settings, fault)) is not None:
         return refused
     if (said := _of_the_instance(world, route, name, settings)) is not None:
@@ -83,7 +94,7 @@ def _of_the_instance(world: World, route: str, name: str, settings: Json) -> Rep
             return Reply(200, _webhook(settings))
         case "/instance/connectionState":
             state = settings.get("state", "open")
-            return Reply(200, {"instance": {"instanceName": name, "state": "close" if state == "never" else state}})
+            return Reply(200, {"instance": {"instanceName": name, "state": _STATES.get(state, state)}})
         case _:
             return None
 
@@ -101,7 +112,8 @@ def _of_a_group(world: World, request: Request, call: int, fault: Fault, route: 
     rows = world.remove(wa_id, request.body["participants"], call, only_look=not fault.acts)
     if fault.name == "flood":
         rows = [Row(row.id, "429") for row in rows]
-    return Reply(201, {"updateParticipants": [] if fault.name == "empty" else baileys_rows(rows)})
+    said = [] if fault.name in ("empty", "unanswered") else baileys_rows(rows)
+    return Reply(201, {"updateParticipants": said})
 
 
 def baileys_rows(rows: Sequence[Row]) -> list[Json]:
@@ -125,6 +137,8 @@ def error(status: int, message: Any) -> Reply:
 
 def failed_after(request: Request, text: str) -> Reply:
     """It was done, and the engine failed afterwards."""
+    if text == _TEXTS["unanswered"] and kind_of(request) == "remove":
+        return Reply(201, {"updateParticipants": []})
     return _failed(_route(request)[0], text)
 
 
@@ -134,6 +148,8 @@ def _refusal(route: str, state: str, fault: Fault) -> str | None:
         return f"TypeError: Cannot read properties of undefined (reading '{called}')"
     if state != "open":
         return "Error: Connection Closed"
+    if fault.name == "unanswered" and route == "/group/updateParticipant":
+        return None
     return None if fault.acts else text_of(fault)
 
 
@@ -147,6 +163,17 @@ def _route(request: Request) -> tuple[str, str]:
         return request.path, request.query.get("instanceName", "")
     found = re.fullmatch(r"(/\w+/\w+)/([^/]+)", request.path)
     return (found[1], found[2]) if found else (request.path, "")
+
+
+def _welcome(settings: Json) -> Reply:
+    """To everybody, without a key; ``"version": null``: as one that does not say."""
+    said = {
+        "status": 200,
+        "message": "Welcome to the Evolution API, it is working!",
+        "clientName": "evolution_exchange",
+    }
+    version = settings.get("version", VERSION)
+    return Reply(200, said | ({} if version is None else {"version": version}))
 
 
 def _instances(world: World, settings: Json) -> Reply:
@@ -196,7 +223,7 @@ def _participant(world: World, group: Json, one: Json) -> Json:
     first = listed_id(group, one)
     role = one.get("role", "member")
     said: Json = {"id": first}
-    older = world.settings.get("evolution", {}).get("spelling") == "2.3.4"
+    older = world.settings.get("evolution", {}).get("version") == "2.3.4"
     if one.get("pn") and (older or first != one["pn"]):
         said["jid" if older else "phoneNumber"] = one["pn"]
     if one.get("lid") and (older or first != one["lid"]):

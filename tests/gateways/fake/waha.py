@@ -17,6 +17,8 @@ _KINDS = {"": "describe", "/participants/v2": "list", "/participants/remove": "r
 def kind_of(request: Request) -> str:
     if re.fullmatch(r"/api/sessions/[^/]+", request.path):
         return "state"
+    if request.path == "/api/server/version":
+        return "version"
     found = _in_group(request)
     known = found is not None and (request.method == "POST") == (found[3] == "/participants/remove")
     return _KINDS.get(found[3], "other") if found and known else "other"
@@ -30,12 +32,14 @@ def answer(world: World, request: Request, call: int, fault: Fault) -> Reply:
     settings = world.settings.get("waha", {})
     if request.headers.get("x-api-key") != settings.get("key", "key-of-waha") or fault.name == "401":
         return Reply(401, {"message": "Unauthorized", "statusCode": 401})
+    if kind_of(request) == "version":
+        said = {"version": settings.get("version", "2026.7.1"), "engine": settings.get("engine", "NOWEB")}
+        return Reply(200, said | {"tier": "CORE", "browser": None})
     if kind_of(request) == "state":
         return _session(world, request, settings)
-    if lookup := re.fullmatch(r"/api/([^/]+)/lids/(\d+@lid)", request.path):
-        return _number(world, lookup[2])
-    if (refused := _turned_away(request, settings)) is not None:
-        return refused
+    lookup = re.fullmatch(r"/api/([^/]+)/lids/(\d+@lid)", request.path)
+    if (reply := _number(world, lookup[2]) if lookup else _turned_away(request, settings)) is not None:
+        return reply
     if not fault.acts and (text := text_of(fault)) is not None:
         return _exception(request, text.removeprefix("Error: "))
     return _of_a_group(world, request, call, fault)
