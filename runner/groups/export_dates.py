@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import combinations
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from runner.groups.export_header import Header
-from runner.groups.export_source import ExportError
+from runner.groups.export_source import AS_TEXT, ExportError
 
 DateOrder = Literal["dmy", "mdy", "ymd"]
 
@@ -16,6 +16,10 @@ DATE_ORDERS: Final[tuple[DateOrder, ...]] = ("dmy", "mdy", "ymd")
 
 _YEARS: Final = range(2009, 2100)
 """WhatsApp began in 2009; a year outside is a year of another calendar, or no date at all."""
+
+_PERSIAN: Final = range(1388, 1430)
+_ISLAMIC: Final = range(1430, 1524)
+"""Of the years of WhatsApp; later Persian ones are to come."""
 
 _BUDDHIST: Final = 543
 _ERAS: Final = {"R": 2018, "H": 1988}
@@ -37,20 +41,39 @@ class DateOrderOpen(ExportError):
         super().__init__(f'Line {line}, "{example}", could be {readings}. Look at the chat and pass {ways}.')
 
 
+class Span(NamedTuple):
+    """Earliest and latest time of a file, the latest's line and stamp, the time of its last line, and how many lines
+    stand behind later ones by more than a day.
+    """
+
+    first: datetime
+    last: datetime
+    last_at: tuple[int, str]
+    closing: datetime
+    fallen: int
+
+
 @dataclass(slots=True)
 class _Course:
     """How time runs through the file under one order."""
 
     earliest: datetime
     latest: datetime
+    closing: datetime
     behind: bool = False
     falls: int = 0
     first_fall: int = 0
+    latest_at: tuple[int, str] = (0, "")
+    fallen: int = 0
 
-    def follow(self, when: datetime, line: int) -> None:
+    def follow(self, when: datetime, line: int, stamp: str) -> None:
+        self.closing = when
+        if when >= self.latest:
+            self.latest_at = (line, stamp)
         if when < self.latest - _BACKWARDS:
             self.falls += not self.behind
             self.first_fall = self.first_fall or line
+            self.fallen += 1
             self.behind = True
         else:
             self.behind = False
@@ -98,9 +121,22 @@ class DateJudge:
             self._note_example(header, line)
         times = {order: datetime.combine(self._dates[order], header.clock) for order in self.orders}
         for order, when in times.items():
-            course = self._courses.setdefault(order, _Course(when, when))
-            course.follow(when, line)
+            course = self._courses.setdefault(order, _Course(when, when, when))
+            course.follow(when, line, header.stamp)
         return times
+
+    def heard(self, times: dict[DateOrder, datetime]) -> dict[DateOrder, datetime]:
+        """When whoever wrote the line just read may have done so at the latest.
+
+        A line that stands behind later ones by more than a day is old text, or new text under a wrong clock.
+        """
+        late = {order: self._courses[order].latest for order in times}
+        return {order: late[order] if when < late[order] - _BACKWARDS else when for order, when in times.items()}
+
+    def times_of(self, header: Header) -> dict[DateOrder, datetime]:
+        """The times that a line would have, if it were a header; nothing follows from it."""
+        dates = dates_of(header.date)
+        return {order: datetime.combine(dates[order], header.clock) for order in self.orders if order in dates}
 
     def _narrow(self, header: Header, line: int) -> None:
         left = tuple(order for order in self.orders if order in self._dates)
@@ -112,7 +148,7 @@ class DateJudge:
         if not left:
             raise ExportError(
                 f'Line {line}, "{header.stamp}", is no date in the order of the lines before '
-                f"({' or '.join(self.orders)}). If it is text inside a message, put a space before it."
+                f"({' or '.join(self.orders)}). {AS_TEXT}"
             )
         self.orders = left
 
@@ -133,8 +169,7 @@ class DateJudge:
         if course.runs_back and not any(self._courses[order].runs_back for order in left):
             raise ExportError(
                 f"Line {course.first_fall}: in the order {self._asked} time runs back by more than a day, "
-                f"but not in {' or '.join(left)}. Correct --date-order; or, if the line is text pasted "
-                "into a message, put a space before it."
+                f"but not in {' or '.join(left)}. Correct --date-order. {AS_TEXT}"
             )
         return (self._asked,)
 
@@ -148,10 +183,10 @@ class DateJudge:
             return tuple(order for order in left if order != "ymd") or others
         return left
 
-    def line_span(self, order: DateOrder) -> tuple[datetime, datetime]:
-        """Earliest and latest time of any header under `order`."""
+    def span(self, order: DateOrder) -> Span:
+        """Of all headers under `order`."""
         course = self._courses[order]
-        return course.earliest, course.latest
+        return Span(course.earliest, course.latest, course.latest_at, course.closing, course.fallen)
 
     def open_question(self, orders: tuple[DateOrder, ...]) -> DateOrderOpen:
         """The error that asks for one of `orders`, which must differ on some line read."""
@@ -168,6 +203,19 @@ def dates_of(parts: tuple[str, str, str]) -> dict[DateOrder, date]:
     if len(c) <= 2 and (len(a) in (2, 4) or not a.isdecimal()):
         readings["ymd"] = _date(a, b, c)
     return {order: day for order, day in readings.items() if day}
+
+
+def calendar_of(parts: tuple[str, str, str]) -> str:
+    """Which other calendar a written year is of, as far as it tells; "" if it may be no year."""
+    for written in (parts[0], parts[2]):
+        if len(written) == 4 and written.isdecimal():
+            year = int(written)
+            if year in _PERSIAN:
+                return "Persian"
+            if year in _ISLAMIC:
+                return "Islamic"
+            return "another" if 1000 <= year < _YEARS.start or 5700 < year < 5900 else ""
+    return ""
 
 
 def _date(year: str, month: str, day: str) -> date | None:

@@ -1,4 +1,4 @@
-"""The grammar of one line of a chat export: stamp, and who wrote it. Knows no language but am/pm words."""
+"""The grammar of one line of a chat export: stamp, and who wrote it. Its words are in ``export_words``."""
 
 from __future__ import annotations
 
@@ -7,32 +7,38 @@ from dataclasses import dataclass
 from datetime import time
 from typing import Final, Literal
 
+from runner.groups.export_words import fold, half_of, is_known, may_say_nothing
+
 Form = Literal["bracket", "dash"]
 
 LRM: Final = "\u200e"
 """WhatsApp for iPhone puts this mark before every text a person did not type."""
 
-MARKS: Final = "\ufeff\u200e\u200f\u202a\u202c\u2068\u2069"
+MARKS: Final = "\ufeff\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069"
 _CLEAN: Final = {ord(mark): None for mark in MARKS} | {0x202F: " ", 0xA0: " "}
+
+_LEADING: Final = MARKS + "".join(map(chr, (*range(9), *range(14, 32), 127)))
+"""What may stand before a stamp: marks, and what is left of a damaged line."""
+
+_BLANKS: Final = "\t\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u205f\u3000"
+_LIKE_ASCII: Final = "\uff1a\u2236\uff0f\uff0e\uff0d\u2010\u2011\u2212\u2014"
+_PLAIN: Final = dict.fromkeys(map(ord, _BLANKS), " ") | dict(zip(map(ord, _LIKE_ASCII), "::/.-----", strict=True))
+"""One for one, in the stamp alone: names keep their blanks."""
 
 NAME_CHARS: Final = 500
 """A longer "name" is a sentence with a colon in it; WhatsApp allows people 25 and groups 100."""
 
-_AM: Final = "am 上午 午前 凌晨 清晨 早上 오전 ص قظ पूर्वाह्न πμ öö sa"
-_PM: Final = "pm 下午 午後 中午 晚上 오후 م بظ अपराह्न μμ ös ch"
-_OCLOCK: Final = "h uhr ч น"
-_WORDS: Final[dict[str, int | None]] = {
-    **dict.fromkeys(_AM.split(), 0),
-    **dict.fromkeys(_PM.split(), 12),
-    **dict.fromkeys(_OCLOCK.split()),
-}
+_LONGEST_UNKNOWN: Final = 16
+"""A longer word beside a time that is in no table is text."""
 
 _DATE: Final = r"(?P<a>\d{1,4}|[RH]\d{1,2})(?P<sep>[./-] ?)(?P<b>\d{1,2})(?P=sep)(?P<c>\d{1,4})\.?"
-_CLOCK: Final = r"(?P<hour>\d{1,2})(?:[:.]| ?h ?)(?P<minute>\d\d)(?:[:.](?P<second>\d\d))?"
+_CLOCK: Final = (
+    r"(?P<hour>\d{1,2})(?:[:.]| ?[hH時时시] ?)(?P<minute>\d\d)(?:(?:[:.]| ?(?:min|[分분]) ?)(?P<second>\d\d))?"
+)
 # Dotted clocks before dotted dates would be read two ways, so the rarer time-first shape needs colons.
 _COLON_CLOCK: Final = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d))?"
 _STAMPS: Final = (
-    rf"{_DATE}(?P<middle>[^\d\[\]]{{1,16}}?){_CLOCK}(?P<tail>[^\d\[\]:\u2013-]{{0,16}}?)",
+    rf"{_DATE}(?P<middle>[^\d\[\]]{{1,24}}?){_CLOCK}(?P<tail>[^\d\[\]:\u2013-]{{0,24}}?)",
     rf"{_COLON_CLOCK}(?P<middle>[^\d\[\]\u2013-]{{1,16}}?){_DATE}(?P<tail>)",
 )
 _SHAPES: Final[dict[Form, tuple[re.Pattern[str], ...]]] = {
@@ -51,7 +57,8 @@ class Header:
 
     `date` holds the three parts as written, in their order; `clock` is wall time; `stamp` is date and time as
     written; `rest` is all behind the stamp, marks stripped. `worded` tells whether am/pm was written;
-    `unknown` is a word beside the time that is in no table ("" if none), and then `clock` means nothing.
+    `unknown` is a word beside the time that is in no table ("" if none), and then `clock` means nothing; `filler` is
+    one that may mean no more than "at", which only the hours beside it can show.
     """
 
     form: Form
@@ -61,6 +68,7 @@ class Header:
     rest: str
     worded: bool
     unknown: str
+    filler: str
 
 
 def clean(text: str) -> str:
@@ -70,39 +78,32 @@ def clean(text: str) -> str:
 
 def read_header(line: str) -> Header | None:
     """Read the header at the start of `line`; None if the line has none and so continues a message."""
-    first = line.lstrip(MARKS)[:1]
+    first = line.lstrip(_LEADING)[:1]
     form: Form = "bracket" if first == "[" else "dash"
     if form == "dash" and not (first.isdigit() or first in ("R", "H")):
         return None
-    cleaned = clean(line)
+    cleaned = clean(line).lstrip(_LEADING)
+    plain = cleaned.translate(_PLAIN)
     for shape in _SHAPES[form]:
-        found = shape.match(cleaned)
+        found = shape.match(plain)
         if found:
-            return _header(form, found)
+            return _header(form, found, cleaned[found.start("rest") :])
     return None
 
 
-def _header(form: Form, found: re.Match[str]) -> Header | None:
+def _header(form: Form, found: re.Match[str], rest: str) -> Header | None:
     part = found.groupdict()
-    words = [_fold(part["middle"]), _fold(part["tail"])]
-    if _is_connective(part["middle"], words[0]):
-        words[0] = ""
-    unknown = next((word for word in words if word and word not in _WORDS), "")
-    half = next((half for word in words if (half := _WORDS.get(word)) is not None), None)
+    words = [fold(part["middle"]), fold(part["tail"])]
+    filler = words[0] if may_say_nothing(part["middle"], words[0]) else ""
+    unknown = next((word for word in words if word and word != filler and not is_known(word)), "")
+    if len(unknown) > _LONGEST_UNKNOWN:
+        return None
+    half = next((half for word in words if (half := half_of(word)) is not None), None)
     clock = _wall_time(int(part["hour"]), int(part["minute"]), int(part["second"] or 0), half)
     if clock is None:
         return None
     date = (part["a"], part["b"], part["c"])
-    return Header(form, date, clock, part["stamp"].strip(), part["rest"].strip(), half is not None, unknown)
-
-
-def _fold(word: str) -> str:
-    return re.sub(r"[ .,،、]", "", word).casefold()
-
-
-def _is_connective(raw: str, word: str) -> bool:
-    """A short word of an alphabet between date and time, as in `12.3.2022 klo 14.08`, says nothing."""
-    return len(word) <= 4 and raw.endswith(" ") and word not in _WORDS and all(char < "\u1100" for char in word)
+    return Header(form, date, clock, part["stamp"].strip(), rest.strip(), half is not None, unknown, filler)
 
 
 def _wall_time(hour: int, minute: int, second: int, half: int | None) -> time | None:

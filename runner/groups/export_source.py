@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import stat
 import struct
@@ -10,13 +9,18 @@ import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final
 
-LINE_BYTES: Final = 8 * 1024
-"""How much of one line is looked at; a header with its name is far shorter."""
+from runner.groups.export_lines import LINE_CHARS, ORDINARY, Bytes, HasHole, Line, TooLong, lines_of
 
 _ENCRYPTED: Final = 0x1 | 0x40 | 0x2000
 _BOUNDED_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+AS_TEXT: Final = (
+    "If it is text inside a message, put a space before it in a copy of the .txt, and give that with --exported-at, "
+    "since a copy has a time of its own."
+)
+"""What to do about a line that looks like a header and was typed by somebody."""
 
 LooksLikeChat = Callable[[str], bool]
 
@@ -25,21 +29,26 @@ class ExportError(ValueError):
     """A file that cannot be read as a chat export; the message says what is wrong and what to do."""
 
 
-class _ByteLines(Protocol):
-    def readline(self, limit: int, /) -> bytes: ...
+def chat_lines(
+    path: Path, max_bytes: int, looks_like_chat: LooksLikeChat, ends: frozenset[str] = ORDINARY
+) -> Generator[Line, None, None]:
+    """Yield the lines of the chat in `path`; see ``Line``.
 
-
-def chat_lines(path: Path, max_bytes: int, looks_like_chat: LooksLikeChat) -> Generator[tuple[int, str], None, None]:
-    """Yield (line number from 1, start of that line without its line end) of the chat in `path`.
-
-    A line longer than LINE_BYTES is cut there; its rest is still checked to be UTF-8. `max_bytes` bounds the
-    text after unpacking. Raises ExportError for anything that is not one readable chat.
+    `max_bytes` bounds the text after unpacking. `ends`: of the file's own lines, by which they are numbered. Raises
+    ExportError for anything that is not one readable chat.
     """
     try:
         with open_chat(path, max_bytes, looks_like_chat) as stream:
-            yield from _split(stream, max_bytes)
+            yield from lines_of(stream, max_bytes, ORDINARY if ends & ORDINARY else ends or ORDINARY)
     except UnicodeDecodeError as error:
         raise ExportError(f"{path.name} is not UTF-8 text. Export the chat again and do not convert it.") from error
+    except HasHole as error:
+        raise ExportError(
+            f"{path.name} is not a WhatsApp chat export that can be read: a part of it is lost (NUL characters stand "
+            "there). Copy it again from the phone, or export the chat again."
+        ) from error
+    except TooLong as error:
+        raise _too_big(max_bytes) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise _damaged(path.name) from error
     except OSError as error:
@@ -47,7 +56,7 @@ def chat_lines(path: Path, max_bytes: int, looks_like_chat: LooksLikeChat) -> Ge
 
 
 @contextlib.contextmanager
-def open_chat(path: Path, max_bytes: int, looks_like_chat: LooksLikeChat) -> Iterator[_ByteLines]:
+def open_chat(path: Path, max_bytes: int, looks_like_chat: LooksLikeChat) -> Iterator[Bytes]:
     """Open the text of a .txt, or of the one chat inside a .zip (told by its first bytes, or its suffix)."""
     # Looked at before it is opened: opening a named pipe would wait for ever.
     if not stat.S_ISREG(path.stat().st_mode):
@@ -63,7 +72,7 @@ def open_chat(path: Path, max_bytes: int, looks_like_chat: LooksLikeChat) -> Ite
 
 
 @contextlib.contextmanager
-def _open_member(name: str, file: BinaryIO, max_bytes: int, looks_like_chat: LooksLikeChat) -> Iterator[_ByteLines]:
+def _open_member(name: str, file: BinaryIO, max_bytes: int, looks_like_chat: LooksLikeChat) -> Iterator[Bytes]:
     with _archive(name, file) as archive:
         entry = _the_chat(name, archive, looks_like_chat)
         if entry.file_size > max_bytes:
@@ -87,8 +96,15 @@ def _the_chat(name: str, archive: zipfile.ZipFile, looks_like_chat: LooksLikeCha
         texts = [entry for entry in texts if looks_like_chat(_first_line(archive, entry))]
     if len(texts) != 1:
         found = "no chat" if not texts else f"{len(texts)} chats"
-        raise ExportError(f"{name} holds {found} (.txt), not one. Unpack it and give the .txt that is meant.")
+        inner = _inner(archive)
+        raise ExportError(f"{name} holds {found} (.txt), not one{inner}. Unpack it and give the .txt that is meant.")
     return texts[0]
+
+
+def _inner(archive: zipfile.ZipFile) -> str:
+    """A zip inside of it, which is not looked into."""
+    zips = [entry.filename for entry in archive.infolist() if entry.filename.lower().endswith(".zip")]
+    return f", but another zip ({zips[0][-100:]!r})" if zips else ""
 
 
 def _texts(name: str, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -116,35 +132,8 @@ def _refuse_unreadable(name: str, entry: zipfile.ZipInfo) -> None:
 
 def _first_line(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str:
     with archive.open(entry) as member:
-        return member.readline(LINE_BYTES).decode("utf-8", errors="replace").rstrip("\r\n")
-
-
-def _split(stream: _ByteLines, max_bytes: int) -> Iterator[tuple[int, str]]:
-    number = total = 0
-    while piece := stream.readline(LINE_BYTES):
-        number += 1
-        if piece.endswith(b"\n") or len(piece) < LINE_BYTES:
-            total += len(piece)
-            text = piece.decode()
-        else:
-            text, length = _long_line(stream, piece, max_bytes - total)
-            total += length
-        if total > max_bytes:
-            raise _too_big(max_bytes)
-        yield number, text.rstrip("\r\n")
-
-
-def _long_line(stream: _ByteLines, piece: bytes, allowed: int) -> tuple[str, int]:
-    """Read to the end of a line that did not fit: (its start, its length in bytes)."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    start = decoder.decode(piece)
-    length = len(piece)
-    while not piece.endswith(b"\n") and length <= allowed and (piece := stream.readline(LINE_BYTES)):
-        decoder.decode(piece)
-        length += len(piece)
-    if length <= allowed:
-        decoder.decode(b"", final=True)
-    return start, length
+        lines = member.read(LINE_CHARS).decode("utf-8", errors="replace").splitlines()
+    return lines[0] if lines else ""
 
 
 def _damaged(name: str) -> ExportError:
