@@ -6,6 +6,7 @@ outside ``groups``, ``gateways`` and ``workflows`` knows what a job is about.
 ==================  =========================================================================================
 clock, errors       time as an argument; every fact that can go wrong, as a class
 settings            what is configured, and where it came from
+networks            addresses and networks, as people write them
 identity            the ids of people in the messenger, in one spelling
 crashpoint          named places where a test may let a process die
 job                 ``Job``, its status, progress and cancellation, and which status may follow which

@@ -62,7 +62,7 @@ class Canceller:
                 accepted = CancelRows(tx).request(job_id, by, reason, stop_ms)
                 if force and not accepted:
                     CancelRows(tx).force(job_id, by, stop_ms)
-                job = accepted or JobRows(tx).get(job_id)
+                job = accepted or JobRows(tx).get(job_id, archived=True)
                 crashpoint("before_cancel_commit")
             crashpoint("after_cancel_commit")
         except StoreUnavailable:
@@ -88,7 +88,7 @@ class Canceller:
     def _find(self, job_id: str) -> Job:
         try:
             with self._store.read() as tx:
-                return JobRows(tx).get(job_id)
+                return JobRows(tx).get(job_id, archived=True)
         except StoreUnavailable:
             if (job := self._job_here(job_id)) is None:
                 raise

@@ -140,9 +140,9 @@ class JobManager:
             raise NoBirths(births)
 
     def get(self, job_id: str) -> Job:
-        """The job as it stands, with what it said since its last commit. Raises JobNotFound."""
+        """The job as it stands, with what it said since its last commit; from the archive, too. Raises JobNotFound."""
         with self.store.read() as tx:
-            return self._with_live_progress(JobRows(tx).get(job_id))
+            return self._with_live_progress(JobRows(tx).get(job_id, archived=True))
 
     def list(self, wanted: JobFilter, limit: int) -> list[Job]:
         """The newest first."""
@@ -167,7 +167,7 @@ class JobManager:
     def preview_cancel(self, job_id: str, *, force: bool = False) -> CancelPreview:
         """What a cancel would do now; changes nothing. Raises JobNotFound, JobFinished."""
         with self.store.read() as tx:
-            job = JobRows(tx).get(job_id)
+            job = JobRows(tx).get(job_id, archived=True)
             in_hand = sum(len(batch.items) for batch in BatchRows(tx, job_id).open_batches())
         if not job.is_live and not (job.status is JobStatus.CANCELLED and job.is_claimed):
             raise JobFinished(job.status)
@@ -197,9 +197,13 @@ class JobManager:
         return self._dispatcher.admit(partial(write_retry, job_id, by, self.settings))
 
     def delete(self, job_id: str, by: str) -> None:
-        """Puts a finished job into the archive. Raises JobNotFound, and JobLive while anything of it is under way."""
+        """Puts a finished job into the archive, if it is not there. Raises JobNotFound, and JobLive while anything of
+        it is under way.
+        """
         with self.store.write() as tx:
-            job = JobRows(tx).get(job_id)
+            job = JobRows(tx).get(job_id, archived=True)
+            if job.archived_at is not None:
+                return
             if job.is_live or job.is_claimed:
                 raise JobLive(job.status)
             JobRows(tx).archive(job_id)

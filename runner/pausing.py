@@ -25,13 +25,13 @@ class Pauser:
         Raises JobNotFound, and NotForThatState for a job that has ended or whose type cannot go on.
         """
         with self._store.write() as tx:
-            job = JobRows(tx).get(job_id)
+            job = JobRows(tx).get(job_id, archived=True)
             if job.status is JobStatus.PAUSED or job.is_pausing:
                 return job
             _check_resumable(job)
             if not PauseRows(tx).request(job_id, by):
                 raise NotForThatState("paused", _state_of(job))
-            job = JobRows(tx).get(job_id)
+            job = JobRows(tx).get(job_id, archived=True)
             crashpoint("before_pause_commit")
         crashpoint("after_pause_commit")
         if job.is_claimed:
@@ -41,10 +41,10 @@ class Pauser:
     def resume(self, job_id: str, by: str) -> Job:
         """Raises JobNotFound, and NotForThatState for a job that is neither paused nor pausing."""
         with self._store.write() as tx:
-            job = JobRows(tx).get(job_id)
+            job = JobRows(tx).get(job_id, archived=True)
             if not PauseRows(tx).resume(job_id, by):
                 raise NotForThatState("resumed", _state_of(job))
-            job = JobRows(tx).get(job_id)
+            job = JobRows(tx).get(job_id, archived=True)
             crashpoint("before_resume_commit")
         crashpoint("after_resume_commit")
         return job

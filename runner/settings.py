@@ -15,6 +15,8 @@ import psutil
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from runner.networks import Network, networks_of, origin_of
+
 MIN_DELAY_MS = 10_000
 MAX_DELAY_MS = 86_400_000
 CALL_SECONDS = 75.0
@@ -103,6 +105,8 @@ class Settings(BaseSettings):
     webhook_memory_days: int = Field(14, ge=1, le=366)
     workflows: str = ""
     allowed_hosts: str = ""
+    public_url: str = ""
+    trusted_proxies: str = ""
     token: SecretStr = SecretStr("")
     """The client's: what the verbs of the command line send. The server and its jobs have no use for it."""
 
@@ -166,6 +170,24 @@ class Settings(BaseSettings):
         """Whether somebody has set one of its variables."""
         fields = type(self).model_fields
         return any(getattr(self, field) != fields[field].default for field in _REACH[gateway])
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_origin(cls, url: str) -> str:
+        if url:
+            origin_of(url)
+        return url.strip().rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        networks_of(text)
+        return text
+
+    @property
+    def proxy_networks(self) -> tuple[Network, ...]:
+        """Where those stand whose word on a caller is believed."""
+        return networks_of(self.trusted_proxies)
 
     @field_validator("pace_hours")
     @classmethod

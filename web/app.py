@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import falcon
 
 from runner.groups.missed import Missed
@@ -16,6 +18,8 @@ from web.jobs import JobEntry, JobList, JobStart, JobState
 from web.lists import Whitelist
 from web.members import MemberList, MemberRole
 from web.middleware import all_middleware
+from web.proxies import Proxies
+from web.queries import KnownParameters
 from web.queue import RemovalQueue, RemovalQueuePopulation, RemovalQueueRun, RemovalQueueSync
 from web.steering import JobCancel, JobPause, JobResume, JobRetry
 from web.webhooks import add_webhooks
@@ -31,8 +35,7 @@ def create_app(manager: JobManager, missed: Missed | None = None) -> falcon.App[
     Each route has its roles in ``web/access.py``. Raises RouteWithoutRole.
     """
     router = GuardedRouter()
-    gate = Gate(manager.store, manager.clock, router)
-    app = falcon.App(middleware=[*all_middleware(manager.settings), gate], router=router)
+    app = falcon.App(middleware=_checks(manager, router), router=router)
     add_error_answers(app)
 
     app.add_route("/admin/jobs/start", JobStart(manager))
@@ -65,3 +68,10 @@ def create_app(manager: JobManager, missed: Missed | None = None) -> falcon.App[
     app.add_route("/livez", Liveness())
     app.add_route("/readyz", Readiness(manager))
     return app
+
+
+def _checks(manager: JobManager, router: GuardedRouter) -> list[Any]:
+    """What a request passes before its resource, in order."""
+    proxies = Proxies(manager.settings.proxy_networks)
+    gate = Gate(manager.store, manager.clock, router, proxies)
+    return [*all_middleware(manager.settings, proxies), gate, KnownParameters()]

@@ -13,13 +13,11 @@ from runner.token import ANONYMOUS, Role, Token, is_token
 from web.access import GuardedRouter, Untokened
 from web.configuration import is_loopback
 from web.guesses import Guesses
+from web.proxies import Proxies, headers_of, was_passed_on
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="cancellable-jobs"'}
 REFUSAL = "A valid token is required, in the header 'Authorization: Bearer …'; 'runner token new' makes one"
 """One sentence for a token that is missing, malformed, unknown, expired or revoked: nobody learns which."""
-
-_PASSED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via")
-"""What a proxy adds for whoever it asks for. Believed only in that it is not this machine that asks."""
 
 _BEARER = re.compile("bearer +([!-~]+)", re.IGNORECASE | re.ASCII)
 
@@ -31,8 +29,9 @@ class Gate:
     still counts: a server must never open by itself because time goes by, or because somebody closes a leak.
     """
 
-    def __init__(self, store: Store, clock: Clock, router: GuardedRouter) -> None:
+    def __init__(self, store: Store, clock: Clock, router: GuardedRouter, proxies: Proxies | None = None) -> None:
         self._tokens, self._clock, self._router = KnownTokens(store), clock, router
+        self._proxies = proxies or Proxies(())
         self._guesses = Guesses(clock.boot_seconds)
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -49,7 +48,7 @@ class Gate:
 
     def _token(self, req: falcon.Request) -> Token | None:
         """The caller's token; None where none is needed."""
-        if _is_this_machine(req) and not self._tokens.any_made():
+        if self._is_this_machine(req) and not self._tokens.any_made():
             return None
         sent = req.get_header("Authorization")
         text = _text_of(sent)
@@ -58,8 +57,15 @@ class Gate:
             self._refuse(req, guessed=sent is not None)
         return found
 
+    def _is_this_machine(self, req: falcon.Request) -> bool:
+        """A proxy on it speaks for others, also where it calls this server by a name of loopback; one that is named in
+        the settings may do so without saying it.
+        """
+        peer = req.remote_addr
+        return is_loopback(peer) and not self._proxies.trusts(peer) and not was_passed_on(headers_of(req))
+
     def _refuse(self, req: falcon.Request, *, guessed: bool) -> None:
-        wait = self._guesses.wrong(req.remote_addr) if guessed else None
+        wait = self._guesses.wrong(self._proxies.caller(req.remote_addr, headers_of(req))) if guessed else None
         if wait is not None:
             raise falcon.HTTPTooManyRequests(
                 description="Too many wrong tokens from this address; a right one is taken all the same",
@@ -72,11 +78,6 @@ def caller_of(req: falcon.Request) -> str:
     """Who is written down for what this request does: the name of its token, or ``anonymous``."""
     name: str = req.context.caller
     return name
-
-
-def _is_this_machine(req: falcon.Request) -> bool:
-    """A proxy on it speaks for others, also where it calls this server by a name of loopback."""
-    return is_loopback(req.remote_addr) and all(req.get_header(name) is None for name in _PASSED_ON)
 
 
 def _text_of(header: str | None) -> str | None:

@@ -17,11 +17,18 @@ from runner.workflow import find_workflow, workflow_names
 from web.bodies import read_object
 from web.gate import caller_of
 from web.groups import find_group
-from web.queries import link_next, read_job_cursor, read_limit, read_query, read_status, write_cursor
+from web.queries import (
+    LIST_FILTERS,
+    link_next,
+    read_archived,
+    read_job_cursor,
+    read_limit,
+    read_query,
+    read_status,
+    write_cursor,
+)
 from web.schemas import job_on_wire
 from web.starts import foretold, start_job
-
-LIST_FILTERS = ("status", "type", "groupWaId", "limit", "cursor")
 
 _JOB_ID = re.compile(r"[0-9A-Za-z_]{1,64}", re.ASCII)
 
@@ -60,14 +67,14 @@ class JobList:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Newest first; more than ``limit`` are found behind the ``Link`` of this answer."""
-        status = read_status(req)
         query = read_query(req, LIST_FILTERS)
         limit = read_limit(query.get("limit"))
         wanted = JobFilter(
-            status=status,
+            status=read_status(query.get("status")),
             type=_known_type(query.get("type")),
             lock_key=self._lock_of(query.get("groupWaId")),
             after=read_job_cursor(query.get("cursor")),
+            archived=read_archived(query.get("archived")),
         )
         found = self._manager.list(wanted, limit + 1)
         if len(found) > limit:
@@ -88,8 +95,7 @@ class JobEntry:
         self._manager = manager
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
-        """204: a finished job has gone to the archive."""
-        read_query(req, ())
+        """204: a finished job has gone to the archive, now or before."""
         self._manager.delete(checked_id(job_id), caller_of(req))
         resp.status = falcon.HTTP_204
 

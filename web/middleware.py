@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import falcon
 
+from runner.networks import origin_of
 from runner.settings import Settings
+from web.proxies import Proxies, headers_of
 from web.visible import visible
 from web.webhooks import is_webhook
 
@@ -66,6 +68,7 @@ class HostCheck:
 
     def __init__(self, settings: Settings) -> None:
         own = [settings.host, *settings.allowed_hosts.split(",")]
+        own += [origin_of(settings.public_url)[1]] if settings.public_url else []
         self._names = LOOPBACK_NAMES | {name.strip().strip("[]").lower() for name in own if name.strip()}
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -78,11 +81,35 @@ class HostCheck:
 
 
 class SameOrigin:
-    """No other site may change anything with somebody's browser (403). Programs send neither header, and pass."""
+    """No other site may change anything with somebody's browser (403). Programs send neither header, and pass.
+
+    Ours are the pages under the name that was asked for, by the scheme that a trusted proxy tells; and those under
+    ``RUNNER_PUBLIC_URL``, since a proxy may ask by a name of its own.
+    """
+
+    def __init__(self, settings: Settings, proxies: Proxies) -> None:
+        self._public = origin_of(settings.public_url) if settings.public_url else None
+        self._proxies = proxies
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        if req.method not in SAFE_METHODS and not _is_ours(req):
+        if req.method not in SAFE_METHODS and not self._is_ours(req):
             raise falcon.HTTPForbidden(description="Requests that change something are not taken from other sites")
+
+    def _is_ours(self, req: falcon.Request) -> bool:
+        site = req.get_header("Sec-Fetch-Site")
+        if site is not None and site not in ("same-origin", "none"):
+            return False
+        sent = req.get_header("Origin")
+        if sent is None:
+            return True
+        scheme, name, port = _origin(sent)
+        if not name:
+            return False
+        if self._public is not None and _whole(scheme, name, port) == _whole(*self._public):
+            return True
+        said = self._proxies.scheme(req.remote_addr, headers_of(req))
+        host, host_port = split_host(req.get_header("Host") or "")
+        return said in (None, scheme) and _whole(scheme, name, port) == _whole(scheme, host, host_port)
 
 
 def split_host(host: str) -> tuple[str, int | None]:
@@ -95,26 +122,20 @@ def split_host(host: str) -> tuple[str, int | None]:
     return ("", None) if parts.path or parts.username is not None else (parts.hostname or "", port)
 
 
-def _is_ours(req: falcon.Request) -> bool:
-    site = req.get_header("Sec-Fetch-Site")
-    if site is not None and site not in ("same-origin", "none"):
-        return False
-    origin = req.get_header("Origin")
-    return origin is None or _same_place(origin, req.get_header("Host") or "")
-
-
-def _same_place(origin: str, host: str) -> bool:
+def _origin(text: str) -> tuple[str, str, int | None]:
+    """Scheme, name and port of an Origin header; no name for what is none."""
     try:
-        parts = urlsplit(origin)
+        parts = urlsplit(text)
     except ValueError:
-        return False
-    default = _DEFAULT_PORTS.get(parts.scheme)
-    if default is None or parts.path or parts.query or parts.fragment:
-        return False
-    (name, port), (own_name, own_port) = split_host(parts.netloc), split_host(host)
-    return name != "" and (name, port or default) == (own_name, own_port or default)
+        return "", "", None
+    is_one = parts.scheme in _DEFAULT_PORTS and not (parts.path or parts.query or parts.fragment)
+    return (parts.scheme, *split_host(parts.netloc)) if is_one else ("", "", None)
 
 
-def all_middleware(settings: Settings) -> list[Any]:
+def _whole(scheme: str, name: str, port: int | None) -> tuple[str, str, int]:
+    return scheme, name, port or _DEFAULT_PORTS[scheme]
+
+
+def all_middleware(settings: Settings, proxies: Proxies) -> list[Any]:
     """In the order they see a request; answers pass them the other way round."""
-    return [RequestId(), AnswerHeaders(), HostCheck(settings), SameOrigin()]
+    return [RequestId(), AnswerHeaders(), HostCheck(settings), SameOrigin(settings, proxies)]

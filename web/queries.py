@@ -16,8 +16,35 @@ from web.visible import visible
 
 MAX_LIMIT = 1000
 
+LIST_FILTERS = ("status", "type", "groupWaId", "archived", "limit", "cursor")
+CANCEL_FLAGS = ("force", "dryRun")
+
+PARAMETERS: Mapping[str, Collection[str]] = {
+    "GET /admin/jobs": LIST_FILTERS,
+    "POST /admin/jobs/{job_id}/cancel": CANCEL_FLAGS,
+    "GET /admin/members": ("groupWhatsappId", "userWhatsappId", "role", "limit", "cursor"),
+    "GET /admin/lists/whitelist": ("groupId",),
+    "GET /admin/removalHistory": ("groupWaId", "limit", "cursor"),
+    "GET /admin/removalQueue": ("groupWaId", "limit", "cursor"),
+    "DELETE /admin/removalQueue": ("groupWaId", "all"),
+}
+"""What the calls under ``/admin`` take behind the question mark; those that are not here take nothing."""
+
 _JOB_CURSOR = re.compile(r"([0-9]{1,16})\.([0-9A-Za-z_]{1,64})")
 _ROW_CURSOR = re.compile(r"([0-9]{1,18})")
+
+
+class KnownParameters:
+    """Each call under ``/admin`` refuses what it does not know, whether it reads parameters or not: a filter that is
+    misspelt must not become no filter, nor a flag no flag. Webhooks and probes ignore them: gateways add some.
+    """
+
+    def process_resource(
+        self, req: falcon.Request, resp: falcon.Response, resource: object, params: dict[str, str]
+    ) -> None:
+        template = req.uri_template or ""
+        if template.startswith("/admin/") and hasattr(resource, f"on_{req.method.lower()}"):
+            read_query(req, PARAMETERS.get(f"{req.method} {template}", ()))
 
 
 def read_query(req: falcon.Request, known: Collection[str]) -> dict[str, str]:
@@ -30,9 +57,9 @@ def read_query(req: falcon.Request, known: Collection[str]) -> dict[str, str]:
         if name not in known:
             faults.append(unknown_parameter(name, known))
         elif isinstance(value, list):
-            faults.append(FieldFault(name, f"{name} is given {len(value)} times; give it once"))
+            faults.append(FieldFault(name, f"{name} is given {len(value)} times; give it once{_one_of(name)}"))
         elif not value.strip():
-            faults.append(FieldFault(name, f"{name} is empty; leave it out, or give it a value"))
+            faults.append(FieldFault(name, f"{name} is empty; leave it out, or give it a value{_one_of(name)}"))
     if faults:
         raise InvalidFields(faults)
     return {name: value for name, value in req.params.items() if isinstance(value, str)}
@@ -53,15 +80,23 @@ def unknown_parameter(name: str, known: Collection[str]) -> FieldFault:
     return FieldFault(visible(name, 80), f'Unknown parameter "{visible(name, 80)}"; there are none here')
 
 
-def read_status(req: falcon.Request) -> JobStatus | None:
+def read_status(given: str | None) -> JobStatus | None:
     """The filter by status. Raises InvalidFields, naming the allowed values, for anything but exactly one of them."""
-    allowed = ", ".join(status.value for status in JobStatus)
-    given = req.params.get("status")
-    if given is None:
-        return None
-    if isinstance(given, list) or given not in set(JobStatus):
-        raise InvalidFields.one("status", f"status must be given once, as one of: {allowed}")
-    return JobStatus(given)
+    if given is not None and given not in set(JobStatus):
+        raise InvalidFields.one("status", f"status must be given once{_one_of('status')}")
+    return None if given is None else JobStatus(given)
+
+
+def _one_of(name: str) -> str:
+    return f", as one of: {', '.join(status.value for status in JobStatus)}" if name == "status" else ""
+
+
+def read_archived(given: str | None) -> bool | None:
+    """``true``: jobs of the archive as well (None, any); ``only``: these alone. Raises InvalidFields."""
+    found = {None: False, "false": False, "true": None, "only": True}
+    if given not in found:
+        raise InvalidFields.one("archived", "archived must be true, false or only")
+    return found[given]
 
 
 def read_limit(given: str | None) -> int:

@@ -45,6 +45,7 @@ def job_on_wire(job: Job, result: JsonDict | None, now_ms: int, *, whole: bool =
         containment=job.containment,
         survivors=None if job.cancellation else list(job.survivors) or None,
         postMortem=_post_mortem(job.post_mortem, whole),
+        archivedAt=_time(job.archived_at),
     )
 
 

@@ -13,10 +13,8 @@ from web.bodies import read_optional_object
 from web.faults import RequestBody, validated
 from web.gate import caller_of
 from web.jobs import checked_id
-from web.queries import read_flag, read_query
+from web.queries import CANCEL_FLAGS, read_flag, read_query
 from web.starts import accepted
-
-CANCEL_FLAGS = ("force", "dryRun")
 
 
 class CancelBody(RequestBody):
@@ -93,7 +91,6 @@ class JobRetry:
 
 
 def _read_nothing(req: falcon.Request) -> None:
-    read_query(req, ())
     validated(NoBody, read_optional_object(req))
 
 

@@ -147,12 +147,13 @@ def list_jobs(
     ] = None,
     job_type: Annotated[str | None, typer.Option("--type", help="Only jobs of this type.")] = None,
     group: Annotated[str | None, typer.Option(help="Only jobs on this group.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that ended more than an hour ago.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Lists jobs, newest first."""
-    given = {"status": status, "type": job_type, "groupWaId": group}
+    given = {"status": status, "type": job_type, "groupWaId": group, "archived": "true" if everything else None}
     with _client(url) as client:
         jobs = list(client.jobs(limit, **{name: value for name, value in given.items() if value is not None}))
     if as_json:
@@ -160,7 +161,7 @@ def list_jobs(
     elif jobs:
         print_jobs(jobs)
     else:
-        say("No jobs")
+        say("No jobs" if everything else "No jobs; with --all also those that ended more than an hour ago")
 
 
 def wait(

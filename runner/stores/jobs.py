@@ -70,13 +70,16 @@ class NewJob:
 
 @dataclass(frozen=True)
 class JobFilter:
-    """Which jobs a list shows; None: any. ``after``: (created_at, id) of the last job of the page before."""
+    """Which jobs a list shows; None: any. ``after``: (created_at, id) of the last job of the page before.
+
+    ``archived``: False: those that are not; True: these alone.
+    """
 
     status: JobStatus | None = None
     type: str | None = None
     lock_key: str | None = None
     after: tuple[int, str] | None = None
-    archived: bool = False
+    archived: bool | None = False
 
 
 class JobRows:
@@ -209,8 +212,9 @@ def _settled() -> ColumnElement[bool]:
 
 
 def _conditions(wanted: JobFilter) -> list[ColumnElement[bool]]:
-    archived = jobs.c.archived_at
-    found: list[ColumnElement[bool]] = [archived.is_not(None) if wanted.archived else archived.is_(None)]
+    found: list[ColumnElement[bool]] = []
+    if wanted.archived is not None:
+        found.append(jobs.c.archived_at.is_not(None) if wanted.archived else jobs.c.archived_at.is_(None))
     equal = ((jobs.c.status, wanted.status), (jobs.c.type, wanted.type), (jobs.c.lock_key, wanted.lock_key))
     found += [column == value for column, value in equal if value is not None]
     if wanted.after is not None:

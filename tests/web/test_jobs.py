@@ -130,8 +130,9 @@ def test_a_finished_job_can_be_deleted_and_a_live_one_cannot(client: testing.Tes
     wait_until_stopped(client, job_id)
     deleted = client.simulate_delete(f"/admin/jobs/{job_id}")
     assert (deleted.status_code, deleted.text) == (204, "")
-    assert client.simulate_get(f"/admin/jobs/{job_id}/status").status_code == 404
-    assert client.simulate_delete(f"/admin/jobs/{job_id}").status_code == 404
+    assert job_id not in [job["id"] for job in client.simulate_get("/admin/jobs").json]
+    assert "archivedAt" in status(client, job_id)
+    assert client.simulate_delete(f"/admin/jobs/{job_id}").status_code == 204
 
 
 def test_an_unchanged_job_is_304(client: testing.TestClient, body: Body) -> None:

@@ -17,6 +17,7 @@ import web.verbs
 from runner.groups.group import GroupRows
 from runner.groups.member import MemberEntry, MemberRows
 from runner.manager import JobManager
+from tests.waiting import wait_for
 from tests.web.test_jobs import start, status, wait_for_status
 from web.app import create_app
 from web.cli import app
@@ -83,6 +84,16 @@ def test_how_a_job_ended_is_the_exit_code(client: testing.TestClient, body: Body
     assert run("wait", done).exit_code == 0
     failed = start(client, {"type": "fall", "sentence": "\x9b2J".encode().decode("latin-1").replace("\x9b", "wet")})
     assert run("wait", failed).exit_code == 1
+
+
+@pytest.mark.usefixtures("inside")
+def test_a_job_of_the_archive_is_listed_with_all(client: testing.TestClient, body: Body) -> None:
+    done = start(client, body | {"dryRun": True})
+    wait_for_status(client, done, "completed")
+    wait_for(lambda: client.simulate_delete(f"/admin/jobs/{done}").status_code == 204, "its process is gone")
+    assert done not in run("list").stdout
+    assert done in run("list", "--all").stdout
+    assert f"id: {done}" in run("status", done).stdout
 
 
 @pytest.mark.usefixtures("inside")
