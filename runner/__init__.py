@@ -26,8 +26,10 @@ workflows/          the types that come with the runner
 child, preload      what happens inside a job's process, and what the fork server loads once for all (``warm``)
 sockets, births     where the sockets of our processes lie; whether processes can be born at all
 process, standby    the server's end of a job's process; processes started ahead, each used once
+control             what the two say to each other, of which nothing is trusted
 lines, live         progress between commits: one Manager-backed dict; what jobs write in it and the server copies
 running, records    a run that is watched, and what is written down of it
+waiting             all that the supervisor's loop sleeps on
 ending              what follows when a run has ended: the end of the job, another run, or a settling
 launcher            slots, and the way of a claimed job to its process
 supervisor          the loop that watches processes

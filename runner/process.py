@@ -20,6 +20,7 @@ from runner.abort import AbortBell
 from runner.clock import Clock
 from runner.containment import Containment, Place
 from runner.context import Run
+from runner.control import ControlPipe
 from runner.fork_server import collect, collect_sessions, fork_server_pid, start_born
 from runner.job import JsonDict, ProcessIdentity
 from runner.outlets import open_outlets
@@ -49,7 +50,6 @@ class JobProcess:
     """
 
     preloaded: bool | None = None
-    hung_up = False
     _told_rung: str | None = None
     _code: int | None = None
     _is_closed = False
@@ -60,7 +60,8 @@ class JobProcess:
         _collect_dismissed()
         self._clock, self._held_by = clock, held_by
         self.bell = AbortBell(context)
-        self.control, theirs = context.Pipe(duplex=True)
+        ours, theirs = context.Pipe(duplex=True)
+        self.control = ControlPipe(ours)
         output, stacks, outlets = open_outlets()
         self._place = held_by.place() if held_by is not None else Place(containment())  # nothing fails unseen after it
         arguments = (theirs, self.bell.flag, shared, self._place, outlets)
@@ -88,15 +89,28 @@ class JobProcess:
 
     def hand_over(self, run: Run, settings: JsonDict) -> None:
         """Gives the process its job. OSError when it is gone: another process can have the job."""
-        self.control.send_bytes(json.dumps({"run": vars(run), "settings": settings}).encode())
+        self.control.send(json.dumps({"run": vars(run), "settings": settings}).encode())
 
-    def messages(self) -> Iterator[JsonDict]:
-        """What the process has said since last asked. ``hung_up`` is set once it has closed its end."""
-        try:
-            while not self.hung_up and self.control.poll():
-                yield self._noted(json.loads(self.control.recv_bytes()))
-        except (EOFError, OSError):
-            self.hung_up = True
+    def messages(self, *, to_the_last: bool = False) -> Iterator[JsonDict]:
+        """What the process has said since last asked; of one that is gone, all."""
+        now = self._clock.boot_seconds()
+        found = self.control.receive_rest(now) if to_the_last else self.control.receive(now)
+        return map(self._noted, found)
+
+    @property
+    def hung_up(self) -> bool:
+        """It has closed its end, or was hung up on."""
+        return self.control.hung_up
+
+    @property
+    def fault(self) -> str | None:
+        """Why it was hung up on, in words."""
+        return self.control.fault
+
+    @property
+    def overdue_at(self) -> float | None:
+        """When half a message that it has sent should be whole, in boot seconds."""
+        return self.control.overdue_at
 
     def _noted(self, message: JsonDict) -> JsonDict:
         self.preloaded = message.get("ready", self.preloaded)
@@ -183,7 +197,7 @@ class JobProcess:
     def send_away(self) -> None:
         """Tells a process that there will be no job. Its pipe stays open: the loop still listens to it."""
         with contextlib.suppress(OSError):
-            self.control.send_bytes(b"null")
+            self.control.send(b"null")
 
     def dismiss(self) -> None:
         """Ends a process that is not watched any more: it exits when its control pipe closes, unless it has a job."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,11 +15,16 @@ from runner.job import Job, JsonDict, Phase, StopReason
 from runner.proc import name_of
 from runner.process import JobProcess
 from runner.stop import Act, Ladder, at_kill, begin, step
+from runner.store import storable
 
+log = logging.getLogger(__name__)
 _DYING_SECONDS, _LOOK_SECONDS = 0.002, 0.2
 _AWAY_SECONDS = 1.0
 _UNTOLD_SECONDS = 0.01
 """How long it may stay untold that the flag was seen. As a rule the run ends meanwhile: both are written at once."""
+_LONGEST_ERROR = 10_000
+_MOST_RECEIPTS = 1000
+_NEVER_LEFT_OUT = frozenset({"ack", "seen", "limit"})
 AFTER_END_SECONDS = 5.0
 """How long a process may take to exit after its job has ended."""
 
@@ -50,7 +56,10 @@ class Running:
     unrecorded: list[tuple[str, int]] = field(default_factory=list)
     signals: list[JsonDict] = field(default_factory=list)
     _examined: bool = False
-    _saw_at: float = 0.0
+    _is_condemned: bool = False
+    _is_brief: bool = False
+    _tell_after: float = 0.0
+    _saw_at: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)  # the ladder is climbed by the loop, begun by anybody
 
     @property
@@ -61,22 +70,40 @@ class Running:
     def epoch(self) -> int:
         return self.job.epoch
 
-    def listen(self) -> None:
-        """Takes in what the process has said."""
-        for message in self.process.messages():
-            if "ack" in message:
+    def listen(self, *, to_the_last: bool = False) -> None:
+        """Takes in what the process has said, of one that is gone all. The job can say it too, so it begins and ends
+        but once: a second beginning would prolong its time.
+        """
+        for message in self.process.messages(to_the_last=to_the_last):
+            if "ack" in message and not self.acknowledged:
                 crashpoint("before_ack_recorded")
                 self.acknowledged = True
                 self.began_at = self.clock.boot_seconds()
-                self.unrecorded.append(("ack", message["ack"]))
+                self.unrecorded.append(("ack", self._not_ahead(message["ack"])))
             elif "seen" in message:
                 self._saw_at = self.clock.boot_seconds()
-                self.unrecorded.append(("seen", message["seen"]))
-            elif "ended" in message:
-                self.ended, self.error = message["ended"], message.get("error")
+                self.unrecorded.append(("seen", self._not_ahead(message["seen"])))
+            elif "ended" in message and self.ended is None:
+                self.ended = message["ended"]
+                self.error = storable(message["error"][:_LONGEST_ERROR]) if message.get("error") else None
                 self._begin(AFTER_END_SECONDS, AFTER_END_SECONDS)
             elif "killed" in message:
                 self._note(signal.SIGKILL, message["killed"])
+        if self.process.fault is not None and not self._is_condemned:
+            self._condemn(self.process.fault)
+
+    def _condemn(self, fault: str) -> None:
+        """What it says can be made nothing of, so nothing more is heard from it: it is ended, and its job has failed.
+        A settling of which nothing is heard is ended as well, and begun anew.
+        """
+        self._is_condemned = True
+        log.error("Job %s is ended by force: %s", self.job_id, fault)
+        self.error = self.error or f"it was ended by force: {fault}"
+        self.process.bell.ring()
+        self._kill()
+
+    def _not_ahead(self, at: int) -> int:
+        return min(at, self.clock.now_ms())
 
     def send_away(self) -> None:
         """The process does not get the job after all; it ends by itself, or is ended."""
@@ -121,6 +148,14 @@ class Running:
             return None
         return self.began_at + max(0, self.job.timeout_ms - self.job.ran_ms) / 1000
 
+    def attend(self) -> None:
+        """All that is due for it now, whatever the store says: half a message to be given up, the ladder."""
+        if (overdue_at := self.process.overdue_at) is not None and overdue_at <= self.clock.boot_seconds():
+            self.listen()
+        self.climb()
+        if self.is_being_killed and not self.exited:  # a fork server that is stopped tells of nobody's end
+            self.exited = self.has_exited()
+
     def climb(self) -> None:
         """Does what the ladder says is due now."""
         with self._lock:
@@ -156,7 +191,8 @@ class Running:
     def _note(self, number: signal.Signals, pids: list[int]) -> None:
         known = {(entry["signal"], entry["pid"]) for entry in self.signals}
         at = self.clock.now_ms()
-        fresh = [pid for pid in pids if (number.name, pid) not in known]
+        room = max(0, _MOST_RECEIPTS - len(known))
+        fresh = [pid for pid in pids if (number.name, pid) not in known][:room]
         self.signals += [{"signal": number.name, "pid": pid, "at": at} for pid in fresh]
         if fresh:
             self.unrecorded.append(("signals", at))
@@ -200,11 +236,20 @@ class Running:
         self.look_at = now + (_LOOK_SECONDS if self.phase is Phase.UNCONFIRMED else _DYING_SECONDS)
         return False
 
+    def be_brief(self, seconds: float) -> None:
+        """Something of it cannot be written: it is tried again so many seconds later, without what may be left out."""
+        self._is_brief = True
+        self.look_at = self._tell_after = self.clock.boot_seconds() + seconds
+
+    def worth_telling(self, news: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        return [one for one in news if one[0] in _NEVER_LEFT_OUT] if self._is_brief else news
+
     @property
     def tell_at(self) -> float:
         """When the store is to be told what is unrecorded, in boot seconds; 0 for at once."""
         only_seen = all(kind == "seen" for kind, _ in self.unrecorded)
-        return self._saw_at + _UNTOLD_SECONDS if only_seen else 0.0
+        seen_at = self._saw_at + _UNTOLD_SECONDS if only_seen and self._saw_at is not None else 0.0
+        return max(self._tell_after, seen_at)
 
     def next_at(self) -> Iterator[float]:
         """When something is due, in boot seconds; 0 for what is due already."""
@@ -216,16 +261,20 @@ class Running:
             yield self.look_at
         if self.unrecorded:
             yield self.tell_at
+        if (overdue_at := self.process.overdue_at) is not None:
+            yield overdue_at
 
     def read_post_mortem(self) -> JsonDict | None:
         """All that is known by now. It takes a while: before a transaction, not in it."""
+        if self._is_brief:
+            return None
         self.post_mortem = self.process.post_mortem()
         return self.post_mortem
 
     def as_end(self, node: str, *, draining: bool) -> RunEnd:
         """What it was, told once its tree is proved empty."""
         found = self.read_post_mortem()
-        if found is None and self.acknowledged and self.ended is None:
+        if found is None and self.acknowledged and self.ended is None and not self._is_brief:
             found = {"at": self.clock.now_ms(), "log": self.process.log_tail()}
         words = self.process.in_words()
         if found and "summary" in found and not self.signals:

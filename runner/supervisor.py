@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import selectors
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from runner.running import Running
 from runner.settings import Settings
 from runner.store import Store, Transaction
 from runner.tree import containment
+from runner.waiting import Waiting
 
 log = logging.getLogger(__name__)
 _STORE_PAUSE = 0.2
@@ -62,11 +61,7 @@ class Supervisor:
         self.on_end: Callable[[Conclusion], None] = lambda _: None
         self._chores: list[Chore] = []
         self._tries: dict[str, int] = {}
-        self._selector = machine.selector()
-        self._bell_out, self._bell_in = os.pipe()
-        for end in (self._bell_out, self._bell_in):
-            os.set_blocking(end, False)
-        self._selector.register(self._bell_out, selectors.EVENT_READ)
+        self.waiting = Waiting(machine.selector())
         self._over = self._warned = False
         self._limits = Limits(settings, clock)
         self.forced = 0  # runs that did not end by themselves while it drained
@@ -82,8 +77,7 @@ class Supervisor:
 
     def wake(self) -> None:
         """There is something to do. From any thread; never blocks."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._bell_in, b"!")
+        self.waiting.wake()
 
     def stop(self, job_id: str, epoch: int | None, grace: float, *, force: bool = False) -> None:
         """Raises the flag of a job's run, if it has one here, and begins its ladder. From any thread.
@@ -147,7 +141,7 @@ class Supervisor:
         self.live.close()
         self._machine.close()
         if has_ended:
-            self._selector.close()
+            self.waiting.close()
 
     def _loop(self) -> None:
         while not self._over:
@@ -169,12 +163,12 @@ class Supervisor:
         self._limits.enforce(due)
         self._limits.look_at_memory(self._all())
         for run in due:
-            self._apart(f"{run.job_id} cannot be signalled", run.climb)
+            self._apart(f"{run.job_id} cannot be signalled", run.attend)
         record(self._store, [run for run in due if not run.exited])
         self._conclude_withdrawn()
         for run in due:
             if not self._apart(f"The end of {run.job_id} cannot be concluded", partial(self._collect, run)):
-                run.look_at = self._clock.boot_seconds() + _FIRST_AGAIN
+                run.be_brief(_FIRST_AGAIN)
         record(self._store, due)  # of those that have exited and are not over yet
         self._do_chores()
         if not self.draining:
@@ -187,29 +181,25 @@ class Supervisor:
         times = [at for run in runs for at in run.next_at()] + self.launcher.next_at()
         times += [chore.due_at for chore in self._chores] + self._limits.next_at(runs)
         due: dict[str, Running] = {}
-        for key, _ in self._selector.select(max(0.0, min([now + _IDLE_SECONDS, *times]) - now)):
-            if key.data is None:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self._bell_out, 4096)
-            else:
-                self._heard(key.data, key.fd)
-                due[key.data.job_id] = key.data
+        for run, descriptors in self.waiting.wait(min([now + _IDLE_SECONDS, *times]) - now):
+            due[run.job_id] = run
+            self._apart(f"{run.job_id} cannot be heard", partial(self._heard, run, descriptors))
         now = self._clock.boot_seconds()
         late = {run.job_id: run for run in self._all() if any(at <= now for at in run.next_at())}
         return list((due | late).values())
 
-    def _heard(self, run: Running, fd: int) -> None:
-        """Takes in what a run says; an end of its pipe or its process stays readable for ever, so it is let go."""
-        if fd == run.process.sentinel:
-            run.exited = True
-            self._apart(f"Whether {run.job_id} has exited cannot be told", run.has_exited)
+    def _heard(self, run: Running, descriptors: list[int]) -> None:
+        """Takes in what a run says."""
+        for descriptor in descriptors:
+            if descriptor == run.process.sentinel:
+                run.exited = True
+                self.waiting.ignore(descriptor)
         run.listen()
         if run.process.preloaded is False and not self._warned:
             self._warned = True
             log.error("The fork server could not load runner.preload: every start is tens of times slower")
-        if fd == run.process.sentinel or run.process.hung_up:
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(fd)
+        if run.process.hung_up:
+            self.waiting.ignore(run.process.control.fileno())
 
     def _all(self) -> list[Running]:
         with self.launcher.lock:
@@ -217,9 +207,7 @@ class Supervisor:
 
     def _watch_new(self) -> None:
         while self.launcher.fresh:
-            run = self.launcher.fresh.popleft()
-            self._selector.register(run.process.sentinel, selectors.EVENT_READ, run)
-            self._selector.register(run.process.control, selectors.EVENT_READ, run)
+            self.waiting.watch(self.launcher.fresh.popleft())
 
     def _apart(self, what: str, act: Callable[[], object]) -> bool:
         """One run must not hold up the others: what cannot be done for it now comes again by itself."""
@@ -236,15 +224,15 @@ class Supervisor:
         """Concludes a run whose tree is empty; what it said last is written in the same transaction."""
         if not run.exited or run.look_at > self._clock.boot_seconds() or not run.is_gone():
             return
-        run.listen()
-        news, end = list(run.unrecorded), run.as_end(self._node, draining=self.draining)
+        run.listen(to_the_last=True)
+        news, end = run.worth_telling(list(run.unrecorded)), run.as_end(self._node, draining=self.draining)
         with self._store.write() as tx:
             self.before_end(tx)
             tell(tx, run, news)
             conclusion = conclude(tx, end)
             crashpoint("before_conclude_commit")
         crashpoint("after_conclude_commit")
-        del run.unrecorded[: len(news)]
+        run.unrecorded.clear()
         self.forced += self.draining and run.was_forced
         try:
             self._let_go(run)
@@ -263,9 +251,7 @@ class Supervisor:
             self._follow_up(job.id, conclusion, 0.0)
 
     def _let_go(self, run: Running) -> None:
-        for end in (run.process.sentinel, run.process.control):
-            with contextlib.suppress(KeyError, ValueError, OSError):
-                self._selector.unregister(end)
+        self.waiting.let_go(run)
         with self.launcher.lock:
             if self.launcher.running.get(run.job_id) is run:
                 del self.launcher.running[run.job_id]

@@ -84,7 +84,7 @@ def test_not_every_system_makes_a_pipe_in_one_call(
     monkeypatch.delattr(os, "pipe2", raising=False)
     jobs = open_jobs()
     supervisor = jobs.manager._supervisor
-    for end in (supervisor._bell_in, supervisor._bell_out):
+    for end in supervisor.waiting.bell:
         assert not os.get_blocking(end)
         assert not os.get_inheritable(end)
     assert jobs.until_over(jobs.start("count")).status == "completed"

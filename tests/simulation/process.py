@@ -68,6 +68,9 @@ class Channel:
 class SimProcess(Being, JobProcess):  # type: ignore[misc]  # both say who it is
     """One process for at most one job. ``place``: where in its work it stands, for the histogram."""
 
+    hung_up = False  # it hangs up by dying
+    fault = overdue_at = None  # no workflow of these speaks for itself
+
     def __init__(self, hardware: Hardware, nature: Nature, started_by: int) -> None:
         Being.__init__(self, hardware, nature)
         self.turns = hardware.turns
@@ -76,7 +79,6 @@ class SimProcess(Being, JobProcess):  # type: ignore[misc]  # both say who it is
         self.flag = SimFlag(self)
         self.is_rung = False
         self.preloaded = True
-        self.hung_up = False
         self.run: Run | None = None
         self.place = "idle"
         self.dies_at_commit = False
@@ -108,7 +110,7 @@ class SimProcess(Being, JobProcess):  # type: ignore[misc]  # both say who it is
         )
         self._actor.frozen = self.stopped
 
-    def messages(self) -> Iterator[JsonDict]:
+    def messages(self, *, to_the_last: bool = False) -> Iterator[JsonDict]:
         while self._outbox:
             yield self._outbox.pop(0)
         self.hung_up = self.dead

@@ -93,7 +93,7 @@ class Server:
         self._act("drain", self._drain)
 
     def close_files(self) -> None:
-        for end in (self.supervisor._bell_out, self.supervisor._bell_in):
+        for end in self.supervisor.waiting.bell:
             os.close(end)
 
     def _drain(self) -> None:
