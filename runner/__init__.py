@@ -19,6 +19,8 @@ workflow            ``@workflow``, ``JobConfig``: what a type of job is
 ledger, source      what a run writes, each time naming its epoch; where its batches come from
 arguments           what a workflow gives to its job, checked where it is given
 checkpoints         where a run sees that it must stop, and its waits
+loops, plan         the loops of a run, one inside the other; what each was asked for
+positions           where each of them stands, in the one value that a commit keeps
 batch, context      ``Batch`` and ``JobContext``: what a workflow works with
 webhook, webhooks/  what a gateway tells by itself, in one form whichever it was
 groups/             members, activity, whitelist, removal queue, history; what imports and webhooks bring

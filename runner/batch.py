@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from runner.arguments import checked_amount
 from runner.backoff import Backoff
 from runner.crashpoint import crashpoint
-from runner.errors import StopRequested
+from runner.errors import LoopMisused, StopRequested
 from runner.ledger import REQUEUED, Booking
-from runner.store import Transaction
+from runner.store import Transaction, storable
 from runner.stores.batches import LedgerItem, OpenBatch
 
 if TYPE_CHECKING:
     from runner.context import JobContext
+    from runner.plan import Loop
 
 Item = TypeVar("Item")
 Check = Callable[[Transaction], None]
+_LONGEST_KEY = 200
 
 
-class Batch(Generic[Item]):
-    """Some items dealt with as one: committed once, whole.
+class Batch(Sequence[Item]):
+    """Some items dealt with as one: committed once, whole. A sequence of its items.
 
     ``items``: what the source gave. ``open``: what ``settle`` has to find out about (intended, outcome unknown).
     Committed by ``commit``, else when the next batch is asked for, else when the workflow returns; not when it
@@ -33,9 +35,11 @@ class Batch(Generic[Item]):
         job: JobContext,
         seq: int,
         items: Sequence[Item],
-        position: Any,
+        position: Any = None,
         *,
         left_open: OpenBatch | None = None,
+        loop: Loop | None = None,
+        numbers: Sequence[int] = (),
     ) -> None:
         self._job = job
         self.seq = seq
@@ -49,6 +53,34 @@ class Batch(Generic[Item]):
         self._seconds = 0.0
         self._intended: Sequence[LedgerItem] = ()
         self._check: Check | None = None
+        self.loop = loop
+        self.numbers = numbers
+        self._numbers_by_key: dict[str, int | None] | None = None
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Item]: ...
+
+    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __repr__(self) -> str:
+        return f"<batch {self.seq} of {len(self.items)} items>"
+
+    def number_of(self, key: str) -> int | None:
+        """The place in its list of the item that a ledger entry names: by the item's ``.key``, or by its text."""
+        if self._numbers_by_key is None:
+            found: dict[str, int | None] = {}
+            for number, item in zip(self.numbers, self.items, strict=False):
+                name = str(getattr(item, "key", item))
+                found[name] = None if name in found else number
+            self._numbers_by_key = found
+        return self._numbers_by_key.get(key)
 
     def intend(self, items: Sequence[LedgerItem], *, deadline_seconds: float, check: Check | None = None) -> None:
         """Writes down, durably, that a call will act on these items. Raises JobStopped once a stop was asked for.
@@ -57,10 +89,10 @@ class Batch(Generic[Item]):
         ``check``: looks at the store in the same transaction, before each try of the call; what it raises goes
         through, and nothing is written.
         """
+        _check_keys(items)
         self._intended, self._check = items, check
         self._seconds = checked_amount("deadline_seconds", deadline_seconds)
-        # Whom the batch left out is booked at its commit; while that is not written, a later run must come by again.
-        position = self.position if len(items) == len(self.items) else None
+        position = self._job.loops.intended(self, items)
         crashpoint("before_intent")
         self._guarded(lambda: self._job.ledger.intend(self.seq, items, self._seconds, position, check))
         crashpoint("after_intent")
@@ -122,17 +154,44 @@ class Batch(Generic[Item]):
         if self.committed:
             raise RuntimeError("a batch is committed once")
         settled: list[LedgerItem] = []
+        told, done = self._job.loops.committing(self)
 
         def booked(tx: Transaction) -> Iterable[LedgerItem]:
-            settled[:] = list((book(tx) if book else None) or ())
+            settled[:] = _checked((book(tx) if book else None) or ())
+            told(settled)
             crashpoint("before_settle_commit" if self.left_open else "before_batch_commit")
             return settled
 
         still_open = self._job.commit_batch(self, booked, lambda still_open: self._processed(settled, still_open))
         self.committed, self.is_open = True, still_open > 0
+        done()
         crashpoint("after_settle" if self.left_open else "after_batch_commit")
 
     def _processed(self, settled: Sequence[LedgerItem], still_open: int) -> int:
+        if self.loop is not None and not self.loop.counts:
+            return 0
         again = sum(item.outcome == REQUEUED for item in settled)
         whole = len(self.open) if self.left_open else len(self.items)
         return whole - still_open - again
+
+
+def _checked(booked: Iterable[Any]) -> list[LedgerItem]:
+    found = list(booked)
+    _check_keys(found)
+    return found
+
+
+def _check_keys(items: Sequence[Any]) -> None:
+    """Raises LoopMisused, in the workflow's own frame, for what the ledger could not keep apart."""
+    seen: set[str] = set()
+    for item in items:
+        if not isinstance(item, LedgerItem):
+            raise LoopMisused(f"the ledger takes LedgerItem(key, …), not {type(item).__name__}")
+        key: Any = item.key
+        if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY or key != storable(key):
+            raise LoopMisused(
+                f"the key of a LedgerItem is a text of 1 to {_LONGEST_KEY} characters, not {key!r:.80}; say str(…)"
+            )
+        if key in seen:
+            raise LoopMisused(f"two items of one batch have the key {key!r:.80}: the ledger could not tell them apart")
+        seen.add(key)

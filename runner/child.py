@@ -192,6 +192,7 @@ def _perform(job: JobContext, settings: Settings) -> None:
     if job.was_stopped:
         raise JobStopped(job.id)  # the workflow has swallowed it: else a drained job would be completed half done
     job.close_batch()
+    job.loops.check_nothing_lost()
     job.result.update(_checked(returned))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from runner import positions
 from runner.abort import AbortFlag
 from runner.arguments import checked_amount, checked_count, checked_message
 from runner.batch import Batch
@@ -14,8 +15,9 @@ from runner.checkpoints import Checkpoints
 from runner.crashpoint import crashpoint
 from runner.job import JsonDict, Progress
 from runner.ledger import Booking, Ledger, RunState
+from runner.loops import Loops
+from runner.plan import EndsAt, Plan
 from runner.settings import Settings
-from runner.source import Source, source_of
 from runner.store import Store
 
 Item = TypeVar("Item")
@@ -64,11 +66,11 @@ class JobContext(Checkpoints):
         self.chance = chance
         self.state = RunState(Progress.from_json(run.progress), dict(run.result), run.position)
         self._show = show
-        self._batch: Batch[Any] | None = None
+        self.loops = Loops(self)
         self._settle: Callable[[Batch[Any]], None] | None = None
         self._seq: int | None = 0 if run.is_first else None
         self._delay = 0.0
-        self._ends_at: Callable[[int, int], int | None] | None = None
+        self._ends_at: EndsAt | None = None
         self._began = (self.clock.boot_seconds(), self.state.progress.processed)
 
     @property
@@ -89,8 +91,8 @@ class JobContext(Checkpoints):
 
     @property
     def position(self) -> Any:
-        """Where the last commit stood; None at the very beginning."""
-        return self.state.position
+        """Where the last commit stood; None at the very beginning. Of loops with names, a dict: where each stood."""
+        return positions.shown(self.state.position)
 
     @property
     def options(self) -> JsonDict:
@@ -122,63 +124,56 @@ class JobContext(Checkpoints):
             total=was.total if total is None else checked_count("total", total),
             message=was.message if message is None else checked_message(message),
         )
-        self._show(self.state.progress.as_json())
+        self.show()
+
+    def show(self) -> None:
+        in_hand = self.loops.in_hand
+        self._show(self.state.progress.as_json() | ({"in_hand": in_hand} if in_hand else {}))
 
     def batches(
         self,
-        source: Iterable[Item] | Callable[[Any, int], Sequence[Item]],
+        source: Iterable[Item] | Callable[[Any, int], Iterable[Item]],
         *,
         size: int,
         delay_ms: float = 0,
         total: int | None = None,
         jitter: float = 0.0,
-        ends_at: Callable[[int, int], int | None] | None = None,
+        ends_at: EndsAt | None = None,
+        name: str | None = None,
     ) -> Iterator[Batch[Item]]:
-        """The items in batches of ``size``, ``delay_ms`` apart.
+        """The items in batches of ``size``, ``delay_ms`` apart. Raises LoopMisused for what no later run could go on
+        with.
 
-        source: an iterable (the position is how many are done), or a function ``(after_key, size) -> items`` that
-            have a ``.key`` (the position is the last key; what shrinks as it is worked on must be walked by key).
+        source: an iterable, the same in every run (the position is how many are done), or a function
+            ``(after_key, size) -> items`` that have a ``.key`` (the position is the last key; what shrinks as it is
+            worked on must be walked by key).
         total: of an iterable, the whole; of a function, what is left from the position on.
         jitter: up to so large a share of the delay comes on top of it, by chance.
         ends_at: (items left, now) -> when they will be done at the earliest, for the estimate; milliseconds.
+        name: of a job with several loops each needs one, by which a later run finds its place. A loop that is over
+            is not walked again. One inside a batch of another begins anew for each such batch, and that batch is
+            committed after it.
         No delay after the last batch, nor after one that called ``skip_delay``. A run that goes on, after a crash or
         as a retry, first waits out what is left of the delay.
 
         Raises TypeError or ValueError at once for a ``size`` below 1, and for what is no number that could be meant.
         """
-        size, pause_ms = checked_count("size", size, least=1), checked_amount("delay_ms", delay_ms)
-        share = checked_amount("jitter", jitter)
-        whole = None if total is None else checked_count("total", total)
-        return self._batches(source_of(source, self.position), size, pause_ms, share, whole, callable(source), ends_at)
+        plan = Plan(
+            source,
+            checked_count("size", size, least=1),
+            checked_amount("delay_ms", delay_ms),
+            None if total is None else checked_count("total", total),
+            checked_amount("jitter", jitter),
+            ends_at,
+            name,
+        )
+        return self.loops.begin(plan)
 
-    def _batches(
-        self,
-        walk: Source[Item],
-        size: int,
-        delay_ms: float,
-        jitter: float,
-        total: int | None,
-        is_rest: bool,
-        ends_at: Callable[[int, int], int | None] | None,
-    ) -> Iterator[Batch[Item]]:
-        if total is not None:
-            self.report(total=total + (self.state.progress.processed if is_rest else 0))
-        self._ends_at = ends_at
+    def expect(self, ends_at: EndsAt | None, delay_seconds: float) -> None:
+        """How the estimate is made from here on: by what is said, and with so long a delay after each batch."""
+        self._ends_at, self._delay = ends_at, delay_seconds
         if ends_at is not None:
             self.state.progress = self._foreseen(replace(self.state.progress, done_at_ms=None), self.clock.now_ms())
-        self._delay = delay_ms / 1000 * (1 + jitter / 2)
-        self._wait_out_delay(delay_ms, walk)
-        while True:
-            self.checkpoint()
-            items = self.patiently(lambda: walk.take(size))
-            if not items:
-                return
-            batch = self._batch = Batch(self, self._next_seq(), items, walk.position)
-            yield batch
-            self.close_batch()
-            self.checkpoint()
-            if delay_ms and batch.keeps_delay and self.patiently(walk.has_more):
-                self.sleep(delay_ms / 1000 * (1 + jitter * self.chance()))
 
     def commit(self, book: Booking | None = None) -> None:
         """A commit outside a batch: whatever ``book(tx)`` writes, and ``result``, in one transaction."""
@@ -187,8 +182,6 @@ class JobContext(Checkpoints):
     def commit_batch(self, batch: Batch[Any], book: Booking, processed: Callable[[int], int]) -> int:
         """One batch's commit; returns how many of its items stay open."""
         before = self.state.progress
-        if batch.position is not None:
-            self.state.position = batch.position
 
         def advance(still_open: int) -> Progress:
             began, since = self._began
@@ -200,7 +193,8 @@ class JobContext(Checkpoints):
             return self.state.progress
 
         still_open = self.ledger.commit(batch.seq, self.state, book, advance)
-        self._show(self.state.progress.as_json())
+        batch.committed = True
+        self.show()
         return still_open
 
     def _foreseen(self, progress: Progress, now_ms: int) -> Progress:
@@ -211,10 +205,11 @@ class JobContext(Checkpoints):
         return progress if ends is None else replace(progress, done_at_ms=max(ends, progress.done_at_ms or 0))
 
     def close_batch(self) -> None:
-        """Commits the batch in hand if that was left to us, and settles what it left open before anything else."""
-        batch, self._batch = self._batch, None
-        if batch is None:
-            return
+        """Commits the batches in hand if that was left to us, and settles what they left open."""
+        self.loops.close_all()
+
+    def close(self, batch: Batch[Any]) -> None:
+        """Commits a batch if that was left to us, and settles what it left open before anything else."""
         if not batch.committed:
             batch.commit()
         if batch.is_open:
@@ -232,16 +227,19 @@ class JobContext(Checkpoints):
             else:
                 self._settle(Batch(self, left_open.seq, (), left_open.position, left_open=left_open))
 
-    def _next_seq(self) -> int:
+    def next_seq(self) -> int:
         if self._seq is None:
             self._seq = self.patiently(self.ledger.last_seq)
         self._seq += 1
         return self._seq
 
-    def _wait_out_delay(self, delay_ms: float, walk: Source[Any]) -> None:
-        goes_on = not self.run.is_first or self.position is not None or self._began[1] > 0  # of a retry the first run
-        if not goes_on or not delay_ms or not self.patiently(walk.has_more):
-            return
+    @property
+    def goes_on(self) -> bool:
+        """Whether an earlier run, or the job that this is a retry of, has begun."""
+        return not self.run.is_first or self.run.position is not None or self._began[1] > 0
+
+    def wait_out(self, delay_ms: float) -> None:
+        """What is left of the delay since the last commit."""
         last = self.patiently(self.ledger.last_commit_at)
         if last is not None:
             self.sleep(max(0, min(delay_ms, last + delay_ms - self.clock.now_ms())) / 1000)

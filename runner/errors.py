@@ -22,6 +22,7 @@ RunnerError
 │   ├── NoBirths             no process can be started
 │   ├── Draining             the server is going down
 │   └── StoppingUnrecorded   the process is being stopped, but the store could not record it
+├── LoopMisused              a workflow's loop cannot be walked so that a later run finds its place (in a job)
 └── RunSuperseded            this run is no longer the one that may write (inside a job's process only)
 
 Each class writes its own message from the facts it is given; the HTTP status is chosen in ``web.errors``.
@@ -204,6 +205,13 @@ class StoppingUnrecorded(Unavailable):
         kept = "it is kept in the journal" if journalled else "the journal failed too: repeat the cancel"
         super().__init__(f"The job is being stopped, but the database could not record it yet; {kept}")
         self.journalled = journalled
+
+
+class LoopMisused(RunnerError, ValueError):
+    """A workflow asks for batches, or names what is in them, in a way that no later run could go on with."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
 
 
 class RunSuperseded(RunnerError):

@@ -99,7 +99,8 @@ class Progress:
 
     @classmethod
     def from_json(cls, data: JsonDict | None) -> Progress:
-        return cls(**data) if data else cls()
+        """Of what a run shows besides, and of what a later version kept, nothing."""
+        return cls(**{name: data[name] for name in data.keys() & cls.__dataclass_fields__.keys()}) if data else cls()
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class LedgerItem:
 class OpenBatch:
     """A batch with open items, and the deadline of its call. ``position``: where the source stands after it, if all
     that the source gave was intended; else None. ``is_called``: a call may have gone out; else it is certain that by
-    ``Batch.call`` none has.
+    ``Batch.call`` none has. ``is_committed``: it had a commit, which left these items open.
     """
 
     seq: int
@@ -68,6 +68,7 @@ class OpenBatch:
     items: tuple[LedgerItem, ...]
     position: Any = None
     is_called: bool = True
+    is_committed: bool = False
 
 
 class BatchRows:
@@ -182,7 +183,8 @@ class BatchRows:
         query = select(*columns).where(*self._at(batch_items, row.seq), batch_items.c.state == OPEN)
         items = [LedgerItem(key, None, data, row.seq) for key, data in self._run(query.order_by(batch_items.c.ordinal))]
         deadline = Deadline.from_json(row.deadline) if row.deadline else None
-        return OpenBatch(row.seq, row.epoch, deadline, tuple(items), row.position, row.called_at is not None)
+        told = {"is_called": row.called_at is not None, "is_committed": row.committed_at is not None}
+        return OpenBatch(row.seq, row.epoch, deadline, tuple(items), row.position, **told)
 
     def _open_keys(self, seq: int) -> set[str]:
         return set(self._run(_OPEN_KEYS, {"of_job": self._job_id, "of_seq": seq}).scalars())
