@@ -8,6 +8,7 @@ clock, errors       time as an argument; every fact that can go wrong, as a clas
 settings            what is configured, and where it came from
 networks            addresses and networks, as people write them
 identity            the ids of people in the messenger, in one spelling
+numbering           reading a telephone number; which two spellings may be the same one
 crashpoint          named places where a test may let a process die
 job                 ``Job``, its status, progress and cancellation, and which status may follow which
 token               who may call from outside, and what they may do

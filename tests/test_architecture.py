@@ -24,7 +24,15 @@ FUNCTION_LINES = 40
 # circle comes of it. A name stands for one module; with `.*`, for everything in a package.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("runner",),  # the map of the house; imports nothing
-    ("runner.clock", "runner.errors", "runner.settings", "runner.crashpoint", "runner.identity", "runner.networks"),
+    (
+        "runner.clock",
+        "runner.errors",
+        "runner.settings",
+        "runner.crashpoint",
+        "runner.identity",
+        "runner.networks",
+        "runner.numbering",
+    ),
     ("runner.job", "runner.token"),
     (
         "runner.abort",

@@ -23,6 +23,8 @@ def tell_members(summary: MembersSummary, settings: Settings) -> None:
         were, stay = ("was", "stays") if summary.kept_off == 1 else ("were", "stay")
         off = f"{summary.kept_off} {were} removed by a job before and {stay} off"
         say(f"{off}: the list does not say they came back later")
+    for one, other in summary.may_be_same:
+        say(f"Warning: {one} and {other} may be one person, by two spellings of one number")
     if summary.unmatched:
         still = "is" if summary.unmatched == 1 else "are"
         say(f"{counted(summary.unmatched, 'author', 'authors')} of chat exports {still} still matched to nobody")
@@ -47,6 +49,7 @@ def tell_chat(summary: ChatSummary, settings: Settings) -> None:
     if summary.unread_lines:
         were = "was" if summary.unread_lines == 1 else "were"
         say(f"{counted(summary.unread_lines, 'line')} before the first message {were} not read")
+    _tell_former(summary)
     _tell_unmatched(summary)
     _tell_place(summary.group_name, summary.group_wa_id, settings)
     if summary.chat_name is not None:
@@ -63,6 +66,15 @@ def shown_database(settings: Settings) -> str:
     from sqlalchemy.engine import make_url
 
     return make_url(settings.url).render_as_string(hide_password=True)
+
+
+def _tell_former(summary: ChatSummary) -> None:
+    """All of them: whoever is still there would be removed for a silence that was none."""
+    if not summary.former_people:
+        return
+    say("Taken for people who are not in the group any more. Whoever still is goes on the member list by this number:")
+    for author in summary.former_people:
+        say(f"  {author.words}: {counted(author.messages, 'message')}, the last {iso(author.last_at)}")
 
 
 def _tell_unmatched(summary: ChatSummary) -> None:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 
 from runner.groups.export import DateOrder, DateOrderOpen, ExportError
+from runner.numbering import is_country_code
 from web.configuration import read_settings
 from web.database import opened_store
 from web.import_summary import shown_database, tell_chat, tell_members
@@ -30,6 +31,9 @@ ASK = Path("ask")
 File = Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True, show_default=False)]
 GroupId = Annotated[str, typer.Option("--group", metavar="ID", help="The group's id: digits@g.us", show_default=False)]
 Zone = Annotated[str | None, typer.Option("--time-zone", metavar="Z", help="Europe/Lisbon. Default: this machine's.")]
+Country = Annotated[
+    str | None, typer.Option("--country", metavar="CODE", help="Of numbers that begin with 0, such as 49.")
+]
 
 imports = typer.Typer(help="Takes in member lists and chat exports.", no_args_is_help=True)
 
@@ -42,19 +46,21 @@ def members(
         str | None, typer.Option(metavar="DATE", help="All activity since then is known, and on the list.")
     ] = None,
     time_zone: Zone = None,
+    country: Country = None,
 ) -> None:
     """Takes in a member list (CSV). Without --observed-since it says nothing of anybody's silence."""
     from runner.groups.imports import import_members
 
     zone = _zone(time_zone)
     since = _moment("--observed-since", observed_since, zone)
+    code = _country(country)
     with opened_store(ExportError) as store:
-        summary = import_members(store, file, group, since, zone=zone)
+        summary = import_members(store, file, group, since, zone=zone, country=code)
     tell_members(summary, read_settings())
 
 
 @imports.command(epilog=CODES)
-def chat(
+def chat(  # noqa: PLR0913, PLR0917 - each is an option of the command
     file: File,
     group: GroupId,
     date_order: Annotated[DateOrder | None, typer.Option(help="Where the file leaves it open.")] = None,
@@ -68,6 +74,7 @@ def chat(
     other_people: Annotated[
         bool, typer.Option("--other-people", help="It is this group's, though few who wrote are members.")
     ] = False,
+    country: Country = None,
 ) -> None:
     """Takes in a chat export (.txt or .zip): who was active when."""
     from runner.groups.imports import import_chat
@@ -75,12 +82,13 @@ def chat(
 
     zone = _zone(time_zone)
     made = _moment("--exported-at", exported_at, zone)
+    code = _country(country)
     matches = None if match_names == ASK else match_names
     with opened_store(ExportError) as store, _saying_where():
-        take = partial(import_chat, store, file, group, zone=zone, exported_at=made)
+        take = partial(import_chat, store, file, group, zone=zone, exported_at=made, country=code)
         summary = _take(partial(take, other_people=other_people), date_order, matches)
         if match_names == ASK and summary.unmatched:
-            with ask_for_matches(store, group, summary.unmatched) as answers:
+            with ask_for_matches(store, group, summary.unmatched, code) as answers:
                 if answers is not None:
                     answered = partial(take, date_order=summary.date_order, matches=answers)
                     summary = _take_answers(answered, other_people)
@@ -133,6 +141,13 @@ def _zone(name: str | None) -> tzinfo | None:
         return None if name is None else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
         raise typer.BadParameter("is no time zone, such as Europe/Lisbon", param_hint="--time-zone") from None
+
+
+def _country(code: str | None) -> str | None:
+    plain = None if code is None else code.strip().removeprefix("+").removeprefix("00")
+    if plain is not None and not is_country_code(plain):
+        raise typer.BadParameter("is no country code, such as 49", param_hint="--country")
+    return plain
 
 
 def _moment(option: str, text: str | None, zone: tzinfo | None) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,24 +12,28 @@ import typer
 
 from runner.clock import iso
 from runner.groups.group import GroupRows
-from runner.groups.identity import person_id, phone_id
+from runner.groups.identity import NumberFault, read_person, read_phone, shown
+from runner.groups.kin import in_words, may_be_alike
 from runner.groups.member import Member, MemberRows
+from runner.groups.namesakes import offered
+from runner.groups.spelling import spelled
 from runner.groups.unmatched import UnmatchedAuthor
 from runner.store import Store
 from web.import_summary import counted
 from web.printing import say
 from web.visible import visible
 
-MOST_OFFERED = 5
 _PAGE = 1000
 
 
 @contextmanager
-def ask_for_matches(store: Store, group_wa_id: str, open_names: Sequence[UnmatchedAuthor]) -> Iterator[Path | None]:
+def ask_for_matches(
+    store: Store, group_wa_id: str, open_names: Sequence[UnmatchedAuthor], country: str | None = None
+) -> Iterator[Path | None]:
     """A file of the answers as an import reads it; None when nothing was answered. It is gone afterwards."""
     members = _members(store, group_wa_id)
     say("For each name: a member's name, phone number or id; 0 for no member; Enter to leave it open")
-    answers = [(author.name, said) for author in open_names if (said := _ask(author, members)) is not None]
+    answers = [(author.name, said) for author in open_names if (said := _ask(author, members, country)) is not None]
     if not answers:
         yield None
         return
@@ -41,46 +44,48 @@ def ask_for_matches(store: Store, group_wa_id: str, open_names: Sequence[Unmatch
         yield path
 
 
-def candidates(name: str, members: Sequence[Member]) -> list[Member]:
-    """Members whose name is near, the nearest first."""
-    named = [member for member in members if member.name]
-    nearness = {
-        member.person_id: difflib.SequenceMatcher(None, name.casefold(), (member.name or "").casefold()).ratio()
-        for member in named
-    }
-    words = set(name.casefold().split())
-    shared = {member.person_id for member in named if words & set((member.name or "").casefold().split())}
-    near = [member for member in named if nearness[member.person_id] >= 0.6 or member.person_id in shared]
-    return sorted(near, key=lambda member: -nearness[member.person_id])[:MOST_OFFERED]
-
-
-def _ask(author: UnmatchedAuthor, members: Sequence[Member]) -> str | None:
+def _ask(author: UnmatchedAuthor, members: Sequence[Member], country: str | None) -> str | None:
     """What the answer file says of this author: a member, empty for no member; None: left open."""
     say("")
     say(f"{author.name}: {counted(author.messages, 'message')}, the last {iso(author.last_at)}")
-    offered = candidates(author.name, members)
-    if offered:
+    likely = offered(author.name, members)
+    if likely:
         say("  Perhaps one of these; the number before the name will do:")
-    for place, member in enumerate(offered, 1):
-        say(f"  {place}  {member.name} ({member.pn or member.lid})")
+    for place, member in enumerate(likely, 1):
+        say(f"  {place}  {member.name} ({shown(member.pn or member.lid or '')})")
     while True:
         said = str(typer.prompt(visible(author.name, 40), default="", show_default=False)).strip()
         if said == "":
             return None
         if said == "0":
             return ""
-        if said.isdecimal() and 1 <= int(said) <= len(offered):
-            return offered[int(said) - 1].shown_id
-        if _is_somebody(said, members):
+        if said.isdecimal() and 1 <= int(said) <= len(likely):
+            return likely[int(said) - 1].shown_id
+        fault = _fault(said, members, country)
+        if fault is None:
             return said
-        say("  Nobody in this group; again, or Enter to leave it open")
+        say(f"  {fault}; again, or Enter to leave it open")
 
 
-def _is_somebody(said: str, members: Sequence[Member]) -> bool:
-    """One member and no more: several of one name have to be told apart by their ids."""
-    known_as = person_id(said) or phone_id(said)
-    found = [one for one in members if said == one.name or (known_as is not None and known_as in (one.lid, one.pn))]
-    return len(found) == 1
+def _fault(said: str, members: Sequence[Member], country: str | None) -> str | None:
+    """What is wrong with an answer; None: it is one member and no more. Several of one name have to be told apart by
+    their ids.
+    """
+    named = [one for one in members if one.name == said] or [
+        one for one in members if one.name and spelled(one.name) == spelled(said)
+    ]
+    if named:
+        return None if len(named) == 1 else f"{len(named)} members are called so: give the number or the id"
+    if not any(one.isdigit() for one in said):
+        return "Nobody in this group"
+    try:
+        known = read_person(said) if "@" in said else read_phone(said, country)
+    except NumberFault as fault:
+        return f"This {fault}"
+    if any(known in (one.lid, one.pn) for one in members):
+        return None
+    likely = [in_words(one.name, one.pn) for one in members if one.pn and may_be_alike(known, one.pn)]
+    return f"Nobody in this group; it may be {' or '.join(likely)}" if likely else "Nobody in this group"
 
 
 def _members(store: Store, group_wa_id: str) -> list[Member]:

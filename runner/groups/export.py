@@ -6,6 +6,7 @@ still possible. Memory grows with the number of different names, not with the fi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,8 +16,9 @@ from typing import Final
 from runner.groups.export_author import AuthorActivity, GroupVoice, Tally, Times
 from runner.groups.export_beginning import Beginning
 from runner.groups.export_dates import DateJudge, DateOrder, DateOrderOpen, calendar_of, dates_of
-from runner.groups.export_header import Header, last_quoted, read_header, split_author
+from runner.groups.export_header import Header, last_quoted, read_header
 from runner.groups.export_lines import Line, own_ends
+from runner.groups.export_names import KnownNames
 from runner.groups.export_pace import Pace
 from runner.groups.export_source import ExportError, chat_lines
 from runner.groups.export_strays import Strays, Why
@@ -64,7 +66,9 @@ class ExportReading:
     chat_names: tuple[str, ...]
 
 
-def read_export(path: Path, date_order: DateOrder | None = None, max_bytes: int = MAX_BYTES) -> ExportReading:
+def read_export(
+    path: Path, date_order: DateOrder | None = None, max_bytes: int = MAX_BYTES, known: Iterable[str] = ()
+) -> ExportReading:
     """Read the export at `path`: a .txt, or a .zip with one chat in it, of at most `max_bytes` of text.
 
     A message is a line with a header and `name:` behind it; media, polls, edited and deleted messages count.
@@ -78,11 +82,12 @@ def read_export(path: Path, date_order: DateOrder | None = None, max_bytes: int 
     person may have sent nothing but polls and photos, which look the same.
 
     Raises DateOrderOpen where day and month cannot be told apart, else ExportError with what to do. Limits:
-    people who never spoke do not appear; a name with `: ` in it is cut there; a pasted line in the file's own
-    form and with its own end counts as a message; a line of more than 8,192 characters is read up to there.
+    people who never spoke do not appear; a name with `: ` in it is cut there, unless it is `known`; a pasted line in
+    the file's own form and with its own end counts as a message; a line of more than 8,192 characters is read up to
+    there.
     """
     ends = _own_ends(path, max_bytes)
-    chat = _Chat(DateJudge(date_order), ends)
+    chat = _Chat(DateJudge(date_order), ends, KnownNames(known))
     with closing(chat_lines(path, max_bytes, _is_header, ends)) as lines:
         for line in lines:
             chat.add(line)
@@ -102,8 +107,9 @@ def _is_header(text: str) -> bool:
 class _Chat:
     """Adds up the lines of one export, in file order."""
 
-    def __init__(self, judge: DateJudge, ends: frozenset[str]) -> None:
+    def __init__(self, judge: DateJudge, ends: frozenset[str], names: KnownNames) -> None:
         self._judge = judge
+        self._names = names
         self._ends = ends
         self._first: Header | None = None
         self._strays = Strays()
@@ -169,7 +175,7 @@ class _Chat:
                 self._note_name(header.rest)
                 return False
             self._unmask(self._voice)
-        name, sure = split_author(header.rest)
+        name, sure = self._names.split(header.rest)
         if name:
             self._tally(name, self._authors if sure else self._quoted).add(times, heard)
         else:
@@ -189,7 +195,7 @@ class _Chat:
     def _unmask(self, voice: GroupVoice) -> None:
         """What looked like the group typed something, so it is a person and its lines are messages."""
         self._voice = None
-        name, _ = split_author(f"{voice.name}:")
+        name, _ = self._names.split(f"{voice.name}:")
         if voice.tally.messages:
             self._tally(name, self._authors).merge(voice.tally)
 

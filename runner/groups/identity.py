@@ -5,25 +5,59 @@ from __future__ import annotations
 import re
 
 from runner.identity import LID, PN, person_id
+from runner.numbering import NumberFault, WithoutCountry, plain_text, read_number
 
-__all__ = ["LID", "PN", "is_group_id", "person_id", "phone_id"]
+__all__ = [
+    "LID",
+    "PN",
+    "NumberFault",
+    "WithoutCountry",
+    "is_group_id",
+    "person_id",
+    "phone_id",
+    "read_person",
+    "read_phone",
+    "shown",
+]
 
 _GROUP = re.compile(r"[0-9]{1,32}(?:-[0-9]{1,24})?@g\.us")
-_PHONE = re.compile(r"\+?[0-9][0-9 ()./-]*")
-_MARKS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-_DIGITS_OF_A_PHONE = range(7, 16)
+
+
+def read_phone(text: str, country: str | None = None) -> str:
+    """The id of a phone number as people write it, or of an id of its own. Raises NumberFault; ``country`` as in
+    ``read_number``.
+    """
+    plain = plain_text(text)
+    if "@" not in plain:
+        return read_number(text, country) + PN
+    known = read_person(plain)
+    if known.endswith(LID):
+        raise NumberFault("is a lid, and no phone number")
+    return known
 
 
 def phone_id(text: str) -> str | None:
-    """The id of a phone number as people write it: ``+55 11 98765-4321``, or an id of its own; None if it is none."""
-    plain = _MARKS.sub("", text).replace("\u00a0", " ").replace("\u202f", " ").replace("\u2011", "-").strip()
-    if "@" in plain:
-        known = person_id(plain)
-        return known if known and known.endswith(PN) else None
-    digits = "".join(filter(str.isdigit, plain))
-    if not _PHONE.fullmatch(plain) or len(digits) not in _DIGITS_OF_A_PHONE:
+    """As ``read_phone``; None if it is none."""
+    try:
+        return read_phone(text)
+    except NumberFault:
         return None
-    return digits + PN
+
+
+def read_person(text: str) -> str:
+    """An id that somebody gave: ``digits@lid``, or ``digits@s.whatsapp.net`` with a number that may be one.
+
+    Raises NumberFault. What a gateway lists goes by ``person_id``: it knows best.
+    """
+    known = person_id(text)
+    if known is None:
+        raise NumberFault("is not a person's id: digits@lid or digits@s.whatsapp.net")
+    return known if known.endswith(LID) else read_number(known.removesuffix(PN)) + PN
+
+
+def shown(known: str) -> str:
+    """A phone id as ``+`` and its digits; a lid as it is."""
+    return f"+{known.removesuffix(PN)}" if known.endswith(PN) else known
 
 
 def is_group_id(text: str) -> bool:

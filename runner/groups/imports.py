@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 
 from runner.errors import RunnerError
 from runner.groups.activity import ActivityRows
-from runner.groups.authors import LONGEST_NAME, Authors, Whose, read_matches
+from runner.groups.authors import LONGEST_NAME, Authors, FormerAuthor, Whose, names_with_colon, read_matches
 from runner.groups.export import AuthorActivity, DateOrder, ExportReading, read_export
 from runner.groups.export_name import name_in, other_name
 from runner.groups.export_people import RECENT, PeopleFound
 from runner.groups.group import Group, GroupRows, is_group_id
-from runner.groups.member import MemberRows
+from runner.groups.kin import KinRows
+from runner.groups.member import MemberEntry, MemberRows
 from runner.groups.memberlist import read_members, to_ms
 from runner.groups.silence import MEMBER
 from runner.groups.unmatched import UnmatchedAuthor, UnmatchedRows
@@ -46,7 +48,8 @@ class MembersSummary:
     """``rows``: people on the list; ``added``: of these new or back; ``members``: in the group now.
 
     ``kept_off``: on the list, but taken off the roster by a job before, and not known to be back. ``admins``: on the
-    list with a role that keeps them from ever being removed.
+    list with a role that keeps them from ever being removed. ``may_be_same``: pairs of members whose numbers may be two
+    spellings of one.
     """
 
     group_wa_id: str
@@ -57,6 +60,7 @@ class MembersSummary:
     unmatched: int
     admins: int
     group_name: str | None
+    may_be_same: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class ChatSummary:
 
     ``observed_to`` is when the export was made: ``exported_at_given``, else the file's own time, which is wrong for a
     file that was copied since. ``unmatched``: the names to be matched now, of earlier exports too; at most 1000.
+    ``former_people``: those among the authors who are taken not to be in the group any more.
     ``chat_name``: what the file calls the chat, where the group has another name here; else None.
     """
 
@@ -83,6 +88,7 @@ class ChatSummary:
     unread_lines: int
     group_name: str | None
     chat_name: str | None
+    former_people: tuple[FormerAuthor, ...] = ()
 
 
 def import_members(
@@ -93,22 +99,21 @@ def import_members(
     *,
     zone: tzinfo | None = None,
     name: str | None = None,
+    country: str | None = None,
 ) -> MembersSummary:
     """Takes in the list at ``path``; makes the group, if it is new.
 
     ``observed_since`` (UTC ms): all activity since then is known, and on the list; without it the list says nothing
-    of anybody's silence; refused for a list without any lastActive. Raises ListError, ImportRefused, OSError.
+    of anybody's silence; refused for a list without any lastActive. ``country``: the code of the country where a number
+    that begins with 0 is one. Raises ListError, ImportRefused, OSError.
     """
     with store.read() as tx:
         now = tx.now
     if observed_since is not None and observed_since > now:
         raise ImportRefused("observed-since lies in the future")
-    entries = read_members(path, now, zone)
-    if observed_since is not None and not any(entry.last_active_at for entry in entries):
-        raise ImportRefused(
-            "observed-since says that everybody's activity is on the list, but nobody on it has a lastActive: "
-            "all of them would look silent. Add that column, or leave observed-since out"
-        )
+    entries = read_members(path, now, zone, country)
+    if observed_since is not None:
+        _check_activity(entries)
     with store.write() as tx:
         groups, members = GroupRows(tx), MemberRows(tx)
         group = _new_group(tx, group_wa_id, name)
@@ -125,8 +130,11 @@ def import_members(
         after = members.count(group)
         kept_off = members.count_kept_off(group, entries)
         unmatched = UnmatchedRows(tx).count(group)
+        pairs = tuple((one.words, other.words) for one, other in KinRows(tx, group).doubles())
     admins = sum(entry.role not in (None, MEMBER) for entry in entries)
-    return MembersSummary(group_wa_id, len(entries), after - before, after, kept_off, unmatched, admins, group.name)
+    return MembersSummary(
+        group_wa_id, len(entries), after - before, after, kept_off, unmatched, admins, group.name, pairs
+    )
 
 
 def import_chat(  # noqa: PLR0913 - each is one thing that an export does not say of itself
@@ -139,24 +147,29 @@ def import_chat(  # noqa: PLR0913 - each is one thing that an export does not sa
     matches: Path | None = None,
     exported_at: int | None = None,
     other_people: bool = False,
+    country: str | None = None,
 ) -> ChatSummary:
     """Takes in the chat export at ``path``. The same export again changes nothing.
 
     ``zone``: of the phone that made it, None: this machine's. ``matches``: a file that says which member an author is,
     see ``read_matches``; kept for the next import. ``exported_at``: UTC ms. ``other_people``: that few of those who
-    wrote are members is right, see ``PeopleFound``; without it OtherPeople is raised. Raises ExportError, ListError,
-    OSError, and ImportRefused: GroupUnknown for a group that is not here.
+    wrote are members is right, see ``PeopleFound``; without it OtherPeople is raised. ``country``: of the numbers in
+    ``matches`` that begin with 0. Raises ExportError, ListError, OSError, and ImportRefused: GroupUnknown for a group
+    that is not here.
     """
-    chat = _Chat(read_export(path, date_order), path, zone)
     confirmed = read_matches(matches) if matches else []
+    with store.read() as tx:
+        known = {*names_with_colon(tx, group_wa_id), *(match.author for match in confirmed)}
+    chat = _Chat(read_export(path, date_order, known=known), path, zone)
     with store.write() as tx:
         chat.check_not_in_future(tx.now)
         if exported_at is not None and exported_at > tx.now + _CLOCK_ERROR_MS:
             raise ImportRefused("exported-at lies in the future")
         group = _known_group(tx, group_wa_id)
         authors = Authors(tx, group)
+        authors.look_up(said.name for said in chat.reading.authors)
         if matches:
-            authors.confirm(matches, confirmed)
+            authors.confirm(matches, confirmed, (said.name for said in chat.reading.authors), country)
         if not other_people:
             chat.check_people(authors, group)
         counts = Counter(authors.book(author) for author in chat.authors())
@@ -167,7 +180,8 @@ def import_chat(  # noqa: PLR0913 - each is one thing that an export does not sa
         if chat.reading.opening is not None:  # else an observation of no length would end the one before it
             ActivityRows(tx).observed(group, *observed, _CHAT)
         unmatched = tuple(UnmatchedRows(tx).list(group))
-    return chat.summary(group, counts, unmatched, observed, exported_at is not None)
+    summary = chat.summary(group, counts, unmatched, observed, exported_at is not None)
+    return replace(summary, former_people=tuple(authors.formers.values()))
 
 
 @dataclass(frozen=True)
@@ -242,6 +256,14 @@ class _Chat:
 
     def _ms(self, said: datetime, *, latest: bool) -> int:
         return to_ms(said, self.zone, latest=latest)
+
+
+def _check_activity(entries: Sequence[MemberEntry]) -> None:
+    if not any(entry.last_active_at for entry in entries):
+        raise ImportRefused(
+            "observed-since says that everybody's activity is on the list, but nobody on it has a lastActive: "
+            "all of them would look silent. Add that column, or leave observed-since out"
+        )
 
 
 def _known_group(tx: Transaction, wa_id: str) -> Group:

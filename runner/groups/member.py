@@ -25,6 +25,7 @@ from runner.groups.member_changes import (
 )
 from runner.groups.person import PersonRows
 from runner.groups.silence import ROLES
+from runner.groups.spelling import spelled
 from runner.store import Transaction
 from runner.stores.group_schema import memberships, people, roster_removals
 
@@ -106,6 +107,15 @@ class MemberRows:
     def named(self, group: Group, name: str) -> Sequence[Member]:
         """All who have exactly this name in the list; those who left, too."""
         return [Member(*row) for row in self._run(_members(group).where(people.c.name == name))]
+
+    def called(self, group: Group, name: str) -> Sequence[Member]:
+        """As ``named``; where nobody is, those who have the name in another spelling."""
+        exact, wanted = self.named(group, name), spelled(name)
+        if exact or not wanted:
+            return exact
+        query = _members(group).with_only_columns(people.c.id, people.c.name).where(people.c.name.is_not(None))
+        alike = [row.id for row in self._run(query) if spelled(row.name) == wanted][:_CHUNK]
+        return [Member(*row) for row in self._run(_members(group).where(people.c.id.in_(alike)))]
 
     def count(self, group: Group) -> int:
         present = (memberships.c.group_id == group.id, memberships.c.left_at.is_(None))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -10,13 +12,16 @@ from io import StringIO
 from pathlib import Path
 
 from runner.errors import RunnerError
-from runner.groups.identity import LID, person_id, phone_id
+from runner.groups.identity import LID, NumberFault, WithoutCountry, person_id, read_phone
 from runner.groups.member import ROLES, MemberEntry
 
 MAX_BYTES = 50_000_000
 COLUMNS = ("lid", "phone", "name", "role", "joined", "lastActive")
 _FIRST_YEAR = 2009  # WhatsApp began then; an earlier date is a spreadsheet's idea of an empty one
 _MOST_FAULTS = 20
+_UTF_16 = (BOM_UTF16_LE, BOM_UTF16_BE)
+_DELIMITER = re.compile(r"sep=([,;\t])\s*", re.IGNORECASE)
+"""A first line that Excel makes and reads."""
 _LONGEST_NAME = 200
 
 
@@ -42,18 +47,19 @@ class ListError(RunnerError):
         self.faults = tuple(faults)
 
 
-def read_members(path: Path, now_ms: int, zone: tzinfo | None = None) -> list[MemberEntry]:
+def read_members(path: Path, now_ms: int, zone: tzinfo | None = None, country: str | None = None) -> list[MemberEntry]:
     """The people on the list. Raises ListError with every fault.
 
     A header names the columns, any of ``COLUMNS`` with at least ``lid`` or ``phone``; each row has an id. Roles are
     member, admin, superadmin; dates are ISO, without an offset in ``zone`` (None: this machine's). A date without a
-    time is the end of that day, so that nobody's silence is counted longer than it was.
+    time is the end of that day, so that nobody's silence is counted longer than it was. ``country`` as in
+    ``read_phone``.
     """
     faults: list[ListFault] = []
     seen: dict[str, int] = {}
     entries = []
     for line, row in read_rows(path, COLUMNS, _check_header):
-        cells = _Cells(line, row, now_ms, zone, faults)
+        cells = _Cells(line, row, now_ms, zone, country, faults)
         entry = cells.entry()
         cells.check_ids(entry, seen)
         entries.append(entry)
@@ -68,9 +74,12 @@ def read_rows(
     """Rows with their line numbers; ``check`` may object to the set of columns. Raises ListError."""
     text = _text(path)
     first = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
+    said = _DELIMITER.fullmatch(first)
+    delimiter = said[1] if said else max(",;\t", key=first.count)
     reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
+        if said:
+            next(reader)
         names = _header(path, next(reader, []), columns, check)
         for cells in reader:
             if len(cells) > len(names):
@@ -84,8 +93,9 @@ def read_rows(
 def _text(path: Path) -> str:
     if path.stat().st_size > MAX_BYTES:
         raise ListError(path, [ListFault(1, "file", f"is larger than {MAX_BYTES // 1_000_000} MB")])
+    said = path.read_bytes()
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return said.decode("utf-16" if said.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ListError(path, [ListFault(line, "file", "is not UTF-8; save it as CSV UTF-8")]) from error
@@ -123,12 +133,13 @@ class _Cells:
     row: Mapping[str, str]
     now_ms: int
     zone: tzinfo | None
+    country: str | None
     faults: list[ListFault]
 
     def entry(self) -> MemberEntry:
         return MemberEntry(
-            lid=self._id("lid", _lid, "is not a lid (digits@lid)"),
-            pn=self._id("phone", phone_id, "is not a phone number with its country code"),
+            lid=self._id("lid", _lid),
+            pn=self._id("phone", lambda text: read_phone(text, self.country)),
             name=self.row.get("name", "")[:_LONGEST_NAME] or None,
             role=self._role(),
             joined_at=self._date("joined"),
@@ -142,12 +153,14 @@ class _Cells:
             if known and seen.setdefault(known, self.line) != self.line:
                 self._fault(column, f"{known} is in line {seen[known]} already")
 
-    def _id(self, column: str, read: Callable[[str], str | None], objection: str) -> str | None:
+    def _id(self, column: str, read: Callable[[str], str]) -> str | None:
         text = self.row.get(column, "")
-        found = read(text) if text else None
-        if text and found is None:
-            self._fault(column, f"{text!r} {objection}")
-        return found
+        try:
+            return read(text) if text else None
+        except NumberFault as fault:
+            advice = ", or say --country with that code" if isinstance(fault, WithoutCountry) else ""
+            self._fault(column, f"{text!r} {fault}{advice}")
+            return None
 
     def _role(self) -> str | None:
         role = self.row.get("role", "").lower()
@@ -193,6 +206,8 @@ def to_ms(said: datetime, zone: tzinfo | None, *, latest: bool) -> int:
     return round((max if latest else min)(both) * 1000)
 
 
-def _lid(text: str) -> str | None:
+def _lid(text: str) -> str:
     known = person_id(text)
-    return known if known and known.endswith(LID) else None
+    if known is None or not known.endswith(LID):
+        raise NumberFault("is not a lid (digits@lid)")
+    return known

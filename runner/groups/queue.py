@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, func, insert, literal, or_, select, update
 
 from runner.clock import iso
 from runner.groups.activity import ActivityRows, span
 from runner.groups.group import Group
+from runner.groups.namesakes import maybe_heard
 from runner.groups.silence import LAST_SIGN, MAY_GO, inactive
 from runner.store import Transaction
 from runner.stores.batches import LedgerItem
@@ -149,6 +150,13 @@ class QueueRows:
         columns = (LAST_SIGN.label("activity"), memberships.c.person_id, *person)
         return select(*columns).select_from(joined).where(memberships.c.group_id == group.id, condition)
 
+    def count_maybe_heard(self, group: Group, window_ms: int, now: int, slack_ms: int) -> int:
+        """How many would be queued, but may have written what nobody was matched to yet: they count as unknown."""
+        heard = maybe_heard(self._tx, group, now - window_ms)
+        condition = and_(self._silent(group, window_ms, now, slack_ms), ~_queued(), _one_of(heard))
+        query = select(func.count()).select_from(memberships).where(memberships.c.group_id == group.id, condition)
+        return self._run(query).scalar_one()
+
     def clear(self, group: Group | None) -> int:
         """Empties the queue of one group, or (None) of all; returns how many went."""
         emptied = delete(removal_queue)
@@ -183,6 +191,10 @@ class QueueRows:
         return [now.get(entry.id, entry) for entry in entries]
 
     def _inactive(self, group: Group, window_ms: int, now: int, slack_ms: int) -> ColumnElement[bool]:
+        heard = maybe_heard(self._tx, group, now - window_ms)
+        return and_(self._silent(group, window_ms, now, slack_ms), ~_one_of(heard))
+
+    def _silent(self, group: Group, window_ms: int, now: int, slack_ms: int) -> ColumnElement[bool]:
         watch = ActivityRows(self._tx).watched_since(group, now, slack_ms)
         return inactive(watch.since if watch else None, now - window_ms)
 
@@ -204,6 +216,11 @@ class QueueRows:
 def _entries() -> Select[Any]:
     joined = removal_queue.join(people, people.c.id == removal_queue.c.person_id).outerjoin(memberships, _MEMBER)
     return select(*_ENTRY).select_from(joined)
+
+
+def _one_of(persons: Iterable[int]) -> ColumnElement[bool]:
+    """They may be more than a statement takes parameters."""
+    return memberships.c.person_id.in_(bindparam(None, sorted(persons), expanding=True, literal_execute=True))
 
 
 def _queued() -> ColumnElement[bool]:

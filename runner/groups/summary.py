@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import func, select
@@ -45,6 +46,8 @@ def summary_of(tx: Transaction, group: Group, window_ms: int, now: int, slack_ms
     rows = ActivityRows(tx)
     watch = rows.watched_since(group, now, slack_ms)
     watched = rows.watchfulness(group, window_ms, now, slack_ms)
+    maybe = QueueRows(tx).count_maybe_heard(group, window_ms, now, slack_ms)
+    watched = replace(watched, unknown=watched.unknown + maybe)
     would = QueueRows(tx).would_queue(group, window_ms, now, slack_ms).subquery()
     inactive = tx.connection.execute(select(func.count()).select_from(would)).scalar_one()
     said: JsonDict = {"atMs": now, "found": inactive, "unknown": watched.unknown}

@@ -44,6 +44,11 @@ class UnmatchedRows:
         mine = (unmatched_authors.c.group_id == group.id, ~_ANSWERED)
         return self._run(select(func.count()).select_from(unmatched_authors).where(*mine)).scalar_one()
 
+    def names(self, group: Group) -> Sequence[str]:
+        """Of all that are kept, also those a person has answered for."""
+        mine = unmatched_authors.c.group_id == group.id
+        return self._run(select(unmatched_authors.c.name).where(mine)).scalars().all()
+
     def find(self, group: Group, name: str) -> UnmatchedAuthor | None:
         rows = unmatched_authors.c
         query = select(rows.name, rows.messages, rows.first_at, rows.last_at, rows.source)

@@ -2,7 +2,8 @@
 
 Each may be anybody on the list of whom it shows only the other kind: an old member list knows them by their number, the
 gateway lists lids. So nobody is removed who may be somebody on the whitelist, nor for their silence who may be somebody
-heard since. Who is who is told by a list or an event that has both ids.
+heard since. Who is who is told by a list or an event that has both ids. Who may be somebody by another spelling of one
+number, or by a name in a chat, is held back with them: ``maybe``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from runner.groups.group import Group
 from runner.groups.identity import LID, person_id
 from runner.groups.judgement import SKIPPED, Finding
 from runner.groups.listing import Listed
+from runner.groups.maybe import hold_back_maybe
 from runner.groups.silence import MEMBER
 from runner.store import Transaction
 from runner.stores.group_schema import memberships, people, whitelist
@@ -32,7 +34,7 @@ def hold_back_unplaced(
     tx: Transaction, group: Group, findings: Sequence[Finding], listed: Listed, now: int
 ) -> list[Finding]:
     """Those who may be somebody else stay in the queue. ``now``: UTC ms, from which windows are measured back."""
-    held = _spare_the_same(tx, group, findings, now)
+    held = hold_back_maybe(tx, group, _spare_the_same(tx, group, findings, now), listed, now)
     for kind in _KINDS:
         if any(_hides(finding, kind) for finding in held):
             held = _held(_Unplaced(tx, group, listed, kind), held, now)
