@@ -14,6 +14,7 @@ job                 ``Job``, its status, progress and cancellation, and which st
 token               who may call from outside, and what they may do
 store, stores/      where everything is kept: one transaction can span jobs, batches and groups
 abort, watch        ``AbortFlag``: what carries a cancel into a process; ending when the server ends
+priority            jobs give way to who supervises them
 tree, stop          the process tree of one job; the ladder from flag to proof, a step function of time
 gateway, gateways/  the way to a group
 workflow            ``@workflow``, ``JobConfig``: what a type of job is

@@ -83,6 +83,10 @@ class Cgroup:
         """SIGKILL to everyone in it and below, also to who is being born just now, and to the frozen."""
         return self._write("cgroup.kill", "1")
 
+    def weigh(self, weight: str) -> bool:
+        """How much of the processor it gets beside others, who have 100; False where that is not ours to say."""
+        return self._write("cpu.weight", weight)
+
     def remove(self) -> bool:
         """Removes it with what was made below it; False while somebody is in it."""
         try:

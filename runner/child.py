@@ -31,6 +31,7 @@ from runner.ledger import Ledger
 from runner.live import LiveLine
 from runner.opening import open_job_store
 from runner.outlets import Outlets
+from runner.priority import give_way
 from runner.proc import descendants
 from runner.settings import Settings
 from runner.store import Store, storable
@@ -77,8 +78,13 @@ def _first_lines(place: Place, outlets: Outlets) -> str:
         signal.signal(number, signal.SIG_DFL)
     outlets.take()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    end_with_server(_end_own_tree)
+    end_with_server(_end_own_tree, meanwhile=_give_way)
     return held
+
+
+def _give_way() -> bool:
+    """Once it has a job; who stands by costs nothing, and is to begin at once."""
+    return MARK in os.environ and give_way()
 
 
 def _end_own_tree() -> list[int]:

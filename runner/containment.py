@@ -19,6 +19,7 @@ from pathlib import Path
 from runner.cgroup import Cgroup, own_cgroup
 from runner.clock import Clock
 from runner.job import ProcessIdentity
+from runner.priority import CGROUP_WEIGHT
 from runner.tree import become_subreaper, containment, identify, is_alive, name_of_database, send_signal
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Containment:
             home = Cgroup(f"{parent}/{name}")
             if home.make():
                 self._home, self.rung = home, "cgroup"
+                home.weigh(CGROUP_WEIGHT)
             else:
                 home.remove()
         if self._wanted in ("auto", "cgroup") and self._home is None:

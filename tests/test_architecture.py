@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "runner.store",
         "runner.gateway",
         "runner.proc",
+        "runner.priority",
         "runner.cgroup",
         "runner.tree",
         "runner.containment",

@@ -121,4 +121,16 @@ def _says_it_again(job: JobContext) -> None:
     job.sleep(3600)
 
 
-_WAYS: dict[str, Callable[[JobContext], None]] = {"deaf_mute": _deaf_mute, "says_it_again": _says_it_again}
+def _computes(_: JobContext) -> None:
+    """With a process beside it, in a session of its own."""
+    if os.fork() == 0:
+        os.setsid()
+    while True:
+        sum(range(10_000))
+
+
+_WAYS: dict[str, Callable[[JobContext], None]] = {
+    "deaf_mute": _deaf_mute,
+    "says_it_again": _says_it_again,
+    "computes": _computes,
+}
