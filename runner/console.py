@@ -1,10 +1,11 @@
-"""The server's console, shared by all that jobs print: bounded for each, and never waited for."""
+"""The server's console, shared by its log and all that jobs print: bounded for each, and never waited for."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import select
+import sys
 import threading
 
 A_SECOND = 256_000
@@ -13,6 +14,10 @@ A_SECOND = 256_000
 _LONGEST_LINE = 8_192
 _PENDING_BYTES = 1_000_000
 _AT_ONCE = 4_096  # what a pipe takes in one piece
+_AT_LEAST = 256  # for what a terminal has room that says that it can be written to
+
+JOBS_PRINTED, OF_THE_LOG = "that jobs printed", "of the log"
+"""Whose lines were left out."""
 
 
 class ConsoleShare:
@@ -68,18 +73,21 @@ class Console:
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
         self._pending = bytearray()
-        self._lost = 0
+        self._lost: dict[str, int] = {}
         self._news = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._is_over = False
 
-    def write(self, data: bytes) -> None:
-        """Whole lines. What there is no more room for is lost, and its lines are counted."""
+    def write(self, data: bytes, whose: str = JOBS_PRINTED) -> None:
+        """Whole lines. What there is no more room for is lost, and its lines are counted.
+
+        What jobs print takes up half of the room at most: the rest is the server's own.
+        """
+        room = _PENDING_BYTES if whose == JOBS_PRINTED else 2 * _PENDING_BYTES
         with self._news:
             if self._descriptor is None or not data:
                 return
-            if len(self._pending) + len(data) > _PENDING_BYTES:
-                self._lost += data.count(b"\n")
+            if len(self._pending) + len(data) > room:
+                self._lost[whose] = self._lost.get(whose, 0) + data.count(b"\n")
                 return
             self._tell_lost()
             self._pending += data
@@ -89,43 +97,58 @@ class Console:
                     self._begin(self._descriptor)
 
     def finish(self, seconds: float) -> bool:
-        """Nothing more will come: waits so long until all is written, and says whether it is."""
+        """Waits so long until all is written, and says whether it is."""
         with self._news:
-            self._is_over = True
-            self._news.notify_all()
-        if self._thread is not None:
-            self._thread.join(seconds)
-        return not self._pending
+            if self._thread is None and self._descriptor is not None:
+                self._write_now(self._descriptor, seconds)
+            return self._news.wait_for(lambda: not self._pending and not self._lost, seconds)
 
     def _begin(self, descriptor: int) -> None:
-        thread = threading.Thread(target=self._write_on, args=(descriptor,), name="job-console", daemon=True)
+        thread = threading.Thread(target=self._write_on, args=(descriptor,), name="console", daemon=True)
         thread.start()
         self._thread = thread
 
     def _tell_lost(self) -> None:
-        if self._lost:
-            self._pending += f"[{self._lost} lines that jobs printed are left out here]\n".encode()
-            self._lost = 0
+        for whose, count in self._lost.items():
+            self._pending += f"[{count} lines {whose} are left out here]\n".encode()
+        self._lost.clear()
 
     def _write_on(self, descriptor: int) -> None:
         try:
-            while data := self._next():
+            while True:
+                data = self._next()
                 written = _written(descriptor, data)
                 with self._news:
                     del self._pending[:written]
-        except OSError:  # a console that is gone takes everything
-            with self._news:
-                self._descriptor = None
-                self._pending.clear()
+                    self._news.notify_all()
+        except OSError:
+            self._is_gone()
+
+    def _is_gone(self) -> None:
+        """A console that is gone takes everything."""
+        with self._news:
+            self._descriptor = None
+            self._pending.clear()
+            self._lost.clear()
+            self._news.notify_all()
 
     def _next(self) -> bytes:
-        """What is to be written next; nothing at the end."""
+        """What is to be written next."""
         with self._news:
-            while not (self._pending or self._lost or self._is_over):
-                self._news.wait()
+            self._news.wait_for(lambda: self._pending or self._lost)
             if not self._pending:
                 self._tell_lost()
             return bytes(self._pending[:_AT_ONCE])
+
+    def _write_now(self, descriptor: int, seconds: float) -> None:
+        """Where no thread could be had: as much as it takes without being waited for."""
+        poller = select.poll()
+        poller.register(descriptor, select.POLLOUT)
+        try:
+            while self._pending and poller.poll(seconds * 1000):
+                del self._pending[: os.write(descriptor, self._pending[:_AT_LEAST])]
+        except OSError:
+            self._is_gone()
 
 
 def _written(descriptor: int, data: bytes) -> int:
@@ -137,3 +160,7 @@ def _written(descriptor: int, data: bytes) -> int:
         poller.register(descriptor, select.POLLOUT)
         poller.poll()
         return 0
+
+
+STDERR = Console(2 if sys.__stderr__ is not None else None)
+"""This process's own: what jobs print and what the server says go there by one thread, so that lines do not mix."""

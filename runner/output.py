@@ -11,12 +11,11 @@ import contextlib
 import logging
 import os
 import selectors
-import sys
 import threading
 from collections import deque
 
 from runner.clock import Clock
-from runner.console import Console, ConsoleShare
+from runner.console import STDERR, Console, ConsoleShare
 
 log = logging.getLogger(__name__)
 KEPT_BYTES = 1_000_000
@@ -108,10 +107,10 @@ class Output:
 
 
 class OutputReader:
-    """The thread, begun with the first process and ended with the server. ``descriptor``: of the console, if any."""
+    """The thread, begun with the first process and ended with the server. ``console``: or its descriptor, if any."""
 
-    def __init__(self, descriptor: int | None = None) -> None:
-        self._console = Console(descriptor)
+    def __init__(self, console: Console | int | None = None) -> None:
+        self._console = console if isinstance(console, Console) else Console(console)
         self._clock = Clock()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -204,4 +203,4 @@ class OutputReader:
         return None
 
 
-_reader = OutputReader(2 if sys.__stderr__ is not None else None)
+_reader = OutputReader(STDERR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from datetime import time
@@ -224,6 +225,9 @@ class Settings(BaseSettings):
     def _is_text(cls, home: Path) -> Path:
         if str(home).encode("utf-8", "replace").decode() != str(home):
             raise ValueError("must be a path in UTF-8: the address of a database can hold no other")
+        with contextlib.suppress(RuntimeError, OSError):  # nobody's home; the current folder is gone
+            found = home.expanduser()
+            return found.absolute()
         return home
 
     @property

@@ -46,7 +46,7 @@ def socket_folder(home: Path, runtime: str | None) -> Path:
     tried = [home / "run" / "ipc"]
     if runtime and Path(runtime).is_absolute():
         name = hashlib.sha256(os.fsencode(home)).hexdigest()[:8]
-        tried.append(Path(runtime) / f"cancellable-jobs-{name}")
+        tried.append(Path(runtime) / f"runner-{name}")
     whys: dict[Path, str] = {}
     for folder in tried:
         try:

@@ -11,16 +11,13 @@ from typing import Annotated
 
 import typer
 
-import web
+from web.footing import open_streams
 from web.gateway import gateway
 from web.imports import imports
-from web.printing import complain
 from web.todo import CODES as TODO_CODES
 from web.todo import todo
 from web.tokens import tokens
 from web.verbs import add_verbs
-
-WRONG_CONFIGURATION = 78
 
 app = typer.Typer(
     help="Runs jobs in processes of their own, which can be stopped.",
@@ -60,22 +57,13 @@ def serve(
         "MAX_RUNNING": max_running,
     }
     os.environ |= {f"RUNNER_{name}": str(value) for name, value in given.items() if value is not None}
-    if (shadow := _shadow()) is not None:
-        complain(f"{shadow} would be taken for a part of the runner; start it from another folder")
-        raise typer.Exit(WRONG_CONFIGURATION)
     sys.stdout.flush()
-    # Not in this process: started from a console script, every job's process would run that script again.
-    os.execv(sys.executable, [sys.executable, "-m", "web", *(["--demo"] if demo else [])])  # noqa: S606
-
-
-def _shadow() -> Path | None:
-    """A package in the current folder that has our name and comes before us on the path of ``python -m``."""
-    ours = Path(web.__file__).resolve().parent.parent
-    here = Path.cwd().resolve()
-    found = (here / name for name in ("web", "runner"))
-    return None if here == ours else next((path for path in found if (path / "__init__.py").is_file()), None)
+    # Not in this process: started from a console script, every job's process would run that script again. -P: a web.py
+    # in the current folder is not ours.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "web", *(["--demo"] if demo else [])])  # noqa: S606
 
 
 def main() -> None:
     os.umask(0o077)  # a database may be made here, and what is kept in it is people's data
+    open_streams()
     app(prog_name="runner")

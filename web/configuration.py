@@ -50,6 +50,7 @@ def read_server_settings(*, demo: bool = False) -> Settings:
     if demo and "RUNNER_GATEWAY" not in _variables():
         os.environ["RUNNER_GATEWAY"] = "roster"
     settings = read_settings()
+    check_home(settings)
     check_database_url(settings)
     try:
         call_seconds(settings)
@@ -114,6 +115,15 @@ def check_reach(settings: Settings, store: Store) -> None:
         raise WrongConfiguration(
             f"RUNNER_HOST is {settings.host}, which others could reach, and there is no valid token to keep them out: "
             "make one with 'runner token new NAME --role admin', or leave it at 127.0.0.1"
+        )
+
+
+def check_home(settings: Settings) -> None:
+    """Raises WrongConfiguration where the user has no home folder and nobody has named another."""
+    if not settings.home.is_absolute():
+        raise WrongConfiguration(
+            f"{settings.home} cannot be found: this user has no home folder, or the current one is gone; name a "
+            "folder with RUNNER_HOME or --home"
         )
 
 

@@ -10,7 +10,7 @@ import typer
 
 from runner.clock import Clock
 from runner.errors import RunnerError
-from web.configuration import WrongConfiguration, check_database_url, read_settings, unusable_database
+from web.configuration import WrongConfiguration, check_database_url, check_home, read_settings, unusable_database
 from web.printing import complain
 
 if TYPE_CHECKING:  # what needs database code is loaded by the command that runs, not by `runner --help`
@@ -48,6 +48,7 @@ def read_and_migrate() -> Settings:
     from runner.stores.migrate import migrate
 
     settings = read_settings()
+    check_home(settings)
     check_database_url(settings)
     try:
         migrate(settings.url)

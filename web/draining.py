@@ -21,26 +21,34 @@ class Draining:
 
     def __init__(self, manager: JobManager) -> None:
         self._manager = manager
-        self._begun = False
+        self._begun = self._is_done = False
         self.code = STOPPED
 
     def listen(self) -> None:
-        """From here on SIGTERM and Ctrl-C drain; a second one ends at once. From the main thread."""
+        """From here on SIGTERM and Ctrl-C drain, and a second one ends at once; so does a terminal that closes, but
+        that may say so twice. From the main thread.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._begin)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+            signal.signal(signal.SIGHUP, self._hang_up)
         signal.signal(signal.SIGUSR1, self._leave)
 
     def over(self) -> None:
         """All is done. A signal in the last moments changes neither that nor the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
 
     def _begin(self, _number: int, _frame: FrameType | None) -> None:
         if self._begun:
             # Jobs and Manager notice by themselves that the server is gone. Nothing else may be waited for here.
             os._exit(ABANDONED)
-        self._begun = True
-        threading.Thread(target=self._drain, name="drain", daemon=True).start()
+        self._hang_up(_number, _frame)
+
+    def _hang_up(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._begun:
+            self._begun = True
+            threading.Thread(target=self._drain, name="drain", daemon=True).start()
 
     def _drain(self) -> None:
         log.info(
@@ -52,7 +60,10 @@ class Draining:
         except Exception:
             log.exception("Draining failed")
             self.code = BROKEN
+        self._is_done = True
         os.kill(os.getpid(), signal.SIGUSR1)
 
     def _leave(self, _number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(self.code)
+        """By our own hand alone: from whoever else the signal means nothing here."""
+        if self._is_done:
+            raise SystemExit(self.code)

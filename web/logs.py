@@ -28,8 +28,9 @@ class UnknownLevel(ValueError):
         super().__init__(f"{LEVEL} must be one of: {', '.join(_LEVELS)}")
 
 
-def set_up_logs(stream: TextIO = sys.stderr) -> None:
-    """Sends all logging there. Raises UnknownLevel."""
+def set_up_logs(stream: TextIO | None = None) -> None:
+    """Sends all logging there, else to stderr as it is now. Raises UnknownLevel."""
+    stream = stream or sys.stderr
     level = os.environ.get(LEVEL, "INFO").upper()
     if level not in _LEVELS:
         raise UnknownLevel

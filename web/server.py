@@ -23,6 +23,7 @@ from runner.groups.missed import Missed
 from runner.groups.watchman import Watchman
 from runner.manager import JobManager
 from runner.settings import Settings
+from runner.sockets import clear, socket_folder, sweep_old_folders
 from runner.stores.migrate import migrate
 from runner.stores.tokens import TokenRows
 from runner.sweep import sweep
@@ -41,6 +42,7 @@ from web.draining import BROKEN, Draining
 from web.intake import BODY_BYTES, parser_for
 from web.lock import AlreadyRunning, ServerLock
 from web.logs import UnknownLevel, set_up_logs
+from web.streams import last_words, take_over_streams
 from web.visible import visible
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--demo", action="store_true", help="make the demo's group, with members to work on")
     demo = parser.parse_args(arguments).demo
     os.umask(0o077)  # what is kept here is people's data
+    take_over_streams()
+    try:
+        manager, server, watchman = begin(demo)
+    except (WrongConfiguration, AlreadyRunning, UnknownLevel) as error:
+        print(f"runner: {visible(str(error))}", file=sys.stderr)
+        _leave_at_once(WRONG_CONFIGURATION)  # it may have begun processes, and threads that nobody can wait for
+    return serve(manager, server, watchman, demo=demo)
+
+
+def begin(demo: bool) -> tuple[JobManager, Any, Watchman]:
+    """Everything but the answers. Raises WrongConfiguration, AlreadyRunning and UnknownLevel."""
     try:
         set_up_logs()
         settings = read_server_settings(demo=demo)
@@ -65,28 +78,41 @@ def main(arguments: list[str]) -> int:
         manager = prepare(settings, demo)
         missed = Missed(settings.home / "missed.journal")
         server = listen(manager, missed)
-        watchman = open_manager(manager, missed)
-    except (WrongConfiguration, AlreadyRunning, UnknownLevel) as error:
-        print(f"runner: {visible(str(error))}", file=sys.stderr)
-        return WRONG_CONFIGURATION
-    return serve(manager, server, watchman, demo=demo)
+        return manager, server, open_manager(manager, missed)
+    except (OSError, RunnerError, MemoryError) as error:
+        raise WrongConfiguration(cannot_start(error)) from error
+    except RuntimeError as error:
+        if "new thread" not in str(error):
+            raise
+        raise WrongConfiguration(cannot_start(error)) from error
+
+
+def cannot_start(error: Exception) -> str:
+    """What the system refuses, in a sentence: a full disk, no threads, no rights."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename else ""
+        return f"The system does not let the server start: {error.strerror}{where}"
+    if isinstance(error, RuntimeError | MemoryError):
+        why = str(error) or "no memory"
+        return f"The system does not let the server start: {why}; it, or this user, has reached a limit"
+    return str(error)
 
 
 def prepare(settings: Settings, demo: bool) -> JobManager:
     """Home, database and manager; nothing runs yet. Raises WrongConfiguration."""
     try:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        sweep_old_folders()
         # Before the database is asked: one of them may have been suspended while it held the lock on writing.
         sweep([], settings.url, Clock(), _SWEEP_SECONDS)
         migrate(settings.url)
+        clear(socket_folder(settings.home, os.environ.get("XDG_RUNTIME_DIR")))
         manager = JobManager(settings)
         check_reach(settings, manager.store)
         if demo:
             from runner.demo.seed import seed_demo
 
             seed_demo(manager.store, manager.clock)
-    except (RunnerError, OSError) as error:
-        raise WrongConfiguration(str(error)) from error
     except SQLAlchemyError as error:
         raise unusable_database(settings, error) from error
     return manager
@@ -136,6 +162,7 @@ def open_manager(manager: JobManager, missed: Missed) -> Watchman:
     watchman.begin()
     try:
         manager.open()
+        watchman.start()
     except ImportError as error:
         raise WrongConfiguration(f"RUNNER_WORKFLOWS: {error}") from error
     return watchman
@@ -145,7 +172,6 @@ def serve(manager: JobManager, server: Any, watchman: Watchman, *, demo: bool) -
     """Answers until it is told to stop; returns the exit code."""
     draining = Draining(manager)
     draining.listen()
-    watchman.start()
     going_on = carried_over(manager)
     port, tokens = port_of(server), _any_tokens(manager)
     print(banner(manager.settings, port, demo=demo, tokens=tokens, going_on=going_on), flush=True)
@@ -169,6 +195,5 @@ def _any_tokens(manager: JobManager) -> bool:
 
 def _leave_at_once(code: int) -> NoReturn:
     """Without waiting for jobs that could not be stopped: they end when this process is gone."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    last_words()
     os._exit(code)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 class Server:
     """``python -m web``; started again, it is another server on the same home."""
+
+    command: Sequence[str] = (sys.executable, "-m", "web")
+    folder = ROOT
+    console: int | None = None
+    """Its stdout and stderr; else server.log in its home."""
 
     def __init__(self, home: Path, **settings: Any) -> None:
         self.home = home
@@ -40,8 +46,10 @@ class Server:
 
     def start(self) -> None:
         log = (self.home / "server.log").open("ab")
-        command = [sys.executable, "-m", "web"]
-        self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
+        console = log if self.console is None else self.console
+        self._process = subprocess.Popen(
+            self.command, cwd=self.folder, env=self._environment, stdout=console, stderr=console
+        )
         log.close()
         wait_for(self._answers, "the server answers; its words are in server.log")
 

@@ -280,12 +280,3 @@ def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     )
     assert (ran.returncode, "not a database" in ran.stderr) == (78, True)
     assert junk.read_bytes().startswith(b"not a database, but")
-
-
-def test_a_folder_with_a_package_of_our_name_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "web").mkdir()
-    (tmp_path / "web" / "__init__.py").touch()
-    ran = subprocess.run(
-        [SCRIPT, "serve"], env=environment(tmp_path / "home"), cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
-    assert (ran.returncode, "another folder" in ran.stderr) == (78, True)
