@@ -9,7 +9,7 @@ from runner.groups.group import Group
 from runner.groups.history import HistoryEntry
 from runner.groups.member import Member
 from runner.groups.queue import QueueEntry
-from runner.groups.whitelist import WhitelistEntry
+from runner.groups.whitelist import Standing, WhitelistEntry
 from runner.job import JsonDict
 
 
@@ -96,6 +96,19 @@ def whitelist_entry_on_wire(entry: WhitelistEntry, group: Group) -> JsonDict:
         "user": person_on_wire(entry, entry.person_id),
         "group": group_on_wire(group),
     }
+
+
+def standing_on_wire(standing: Standing) -> JsonDict:
+    """``person`` is absent where nothing is known of them but what was given."""
+    who = standing.person
+    return _present(
+        {
+            "person": person_on_wire(who, who.person_id) if standing.is_known else None,
+            "inGroup": standing.in_group,
+            "mayAlsoBe": [person_on_wire(one, one.person_id) for one in standing.kin] or None,
+            "note": standing.note,
+        }
+    )
 
 
 def history_entry_on_wire(entry: HistoryEntry) -> JsonDict:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import falcon
 
 from runner.errors import InvalidFields, NotFound
 from runner.groups.group import Group, GroupRows
-from runner.groups.identity import LID, person_id, phone_id
+from runner.groups.identity import LID, PN, NumberFault, person_id, read_person, read_phone
+from runner.groups.kin import KinRows
 from runner.groups.person import PersonRows
-from runner.groups.whitelist import WhitelistRows
+from runner.groups.whitelist import Standings, WhitelistRows
 from runner.manager import JobManager
+from runner.numbering import plain_text
+from runner.store import Transaction
 from web.bodies import read_object
 from web.faults import RequestBody, validated
-from web.group_schemas import whitelist_entry_on_wire
+from web.group_schemas import standing_on_wire, whitelist_entry_on_wire
 from web.groups import filter_group, find_group
 from web.queries import read_query
 
@@ -26,8 +31,9 @@ class ListedPerson(RequestBody):
 
 
 class NotListed(NotFound):
-    def __init__(self) -> None:
-        super().__init__("This person is not on the whitelist of this group")
+    def __init__(self, alike: Sequence[str] = ()) -> None:
+        hint = f"; {' and '.join(alike)} is, and may be the same: name that" if alike else ""
+        super().__init__(f"This person is not on the whitelist of this group{hint}")
 
 
 class Whitelist:
@@ -44,36 +50,51 @@ class Whitelist:
         resp.media = [whitelist_entry_on_wire(entry, groups[entry.group_id]) for entry in entries]
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Also for somebody who is not in the group yet: they are safe from the moment they join."""
+        """Also for somebody who is not in the group yet: they are safe from the moment they join. Says who it is."""
         wanted = validated(ListedPerson, read_object(req))
         known_as = _id_of(wanted)
         with self._manager.store.write() as tx:
             group = find_group(tx, wanted.group_id)
             lid, pn = (known_as, None) if known_as.endswith(LID) else (None, known_as)
             WhitelistRows(tx).add(group, PersonRows(tx).resolve(lid, pn))
-        resp.media = {"message": "Added to whitelist"}
+            standing = Standings(tx, group).of(known_as)
+        resp.media = {"message": "Added to whitelist"} | standing_on_wire(standing)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """404 for somebody who is not on it; nobody is made known by being taken off."""
         wanted = validated(ListedPerson, read_object(req))
-        known_as = _id_of(wanted)
+        known_as: str | None
+        fault: InvalidFields | None = None
+        try:
+            known_as = _id_of(wanted)
+        except InvalidFields as error:
+            known_as, fault = _id_of_before(wanted), error
         with self._manager.store.write() as tx:
             group = find_group(tx, wanted.group_id)
-            person = PersonRows(tx).find(known_as)
+            person = PersonRows(tx).find(known_as) if known_as else None
             if person is None or not WhitelistRows(tx).remove(group, person.id):
-                raise NotListed
+                raise fault or NotListed(_alike(tx, group, known_as or ""))
         resp.media = {"message": "Removed from whitelist"}
+
+
+def _alike(tx: Transaction, group: Group, known_as: str) -> list[str]:
+    """Who on the whitelist may be meant by another spelling."""
+    return [one.words for one in KinRows(tx, group).of([known_as]).get(known_as, ()) if one.whitelisted]
+
+
+def _id_of_before(wanted: ListedPerson) -> str | None:
+    """By which earlier versions kept a number without its country code: it can be taken off."""
+    if wanted.phone_number is None:
+        return person_id(wanted.whatsapp_id or "")
+    digits = "".join(filter(str.isdecimal, plain_text(wanted.phone_number)))
+    return digits + PN if digits.startswith("0") else None
 
 
 def _id_of(wanted: ListedPerson) -> str:
     if (wanted.phone_number is None) == (wanted.whatsapp_id is None):
         raise InvalidFields.one("phoneNumber", "phoneNumber or whatsappId is required, and not both")
-    if wanted.phone_number is not None:
-        field, known_as = "phoneNumber", phone_id(wanted.phone_number)
-        form = "a phone number with its country code, such as +55 11 98765-4321"
-    else:
-        field, known_as = "whatsappId", person_id(wanted.whatsapp_id or "")
-        form = "a person's id: digits@lid or digits@s.whatsapp.net"
-    if known_as is None:
-        raise InvalidFields.one(field, f"{field} must be {form}")
-    return known_as
+    field = "whatsappId" if wanted.phone_number is None else "phoneNumber"
+    try:
+        return read_person(wanted.whatsapp_id or "") if wanted.phone_number is None else read_phone(wanted.phone_number)
+    except NumberFault as fault:
+        raise InvalidFields.one(field, f"{field} {fault}") from None

@@ -6,8 +6,10 @@ from typing import Literal
 
 import falcon
 
-from runner.errors import InvalidFields
-from runner.groups.member import ROLES, MemberRows
+from runner.errors import InvalidFields, MemberNotFound
+from runner.groups.group import Group
+from runner.groups.identity import NumberFault, WithoutCountry, read_person
+from runner.groups.member import ROLES, Member, MemberRows
 from runner.manager import JobManager
 from web.bodies import read_object
 from web.faults import RequestBody, validated
@@ -43,7 +45,7 @@ class MemberList:
             raise InvalidFields.one("role", "role and userWhatsappId cannot be asked for together")
         with self._manager.store.read() as tx:
             group = find_group(tx, query["groupWhatsappId"])
-            resp.media = member_on_wire(MemberRows(tx).find(group, query["userWhatsappId"]), group)
+            resp.media = member_on_wire(_find(MemberRows(tx), group, query["userWhatsappId"]), group)
 
     def _answer_many(self, req: falcon.Request, resp: falcon.Response, query: dict[str, str]) -> None:
         limit = read_limit(query.get("limit"))
@@ -67,9 +69,24 @@ class MemberRole:
         with self._manager.store.write() as tx:
             group = find_group(tx, wanted.group_whatsapp_id)
             rows = MemberRows(tx)
-            rows.set_role(group, rows.find(group, wanted.user_whatsapp_id).person_id, wanted.role.lower())
-            membership = member_on_wire(rows.find(group, wanted.user_whatsapp_id), group)
+            rows.set_role(group, _find(rows, group, wanted.user_whatsapp_id).person_id, wanted.role.lower())
+            membership = member_on_wire(_find(rows, group, wanted.user_whatsapp_id), group)
         resp.media = {"message": "Member role updated successfully", "membership": membership}
+
+
+def _find(rows: MemberRows, group: Group, given: str) -> Member:
+    """By the very id, as an earlier version may have kept it, or as it is read today. Raises MemberNotFound, and
+    InvalidFields for a number without its country code.
+    """
+    try:
+        return rows.find(group, given)
+    except MemberNotFound:
+        try:
+            return rows.find(group, read_person(given))
+        except WithoutCountry as fault:
+            raise InvalidFields.one("userWhatsappId", f"userWhatsappId {fault}") from None
+        except NumberFault:
+            raise MemberNotFound from None
 
 
 def _role(given: str | None) -> str | None:

@@ -9,9 +9,10 @@ import falcon
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from runner.errors import InvalidFields
+from runner.errors import FieldFault, InvalidFields
 from runner.groups.group import Group, GroupRows
-from runner.groups.identity import person_id
+from runner.groups.identity import NumberFault, read_person
+from runner.groups.kin import KinRows
 from runner.groups.person import PersonRows
 from runner.groups.queue import QueueEntry, QueueRows
 from runner.groups.whitelist import WhitelistRows
@@ -31,10 +32,10 @@ HOUR_MS = 3_600_000
 
 
 def _person_id(text: str) -> str:
-    known_as = person_id(text)
-    if known_as is None:
-        raise PydanticCustomError("person_id", "must be a person's id: digits@lid or digits@s.whatsapp.net")
-    return known_as
+    try:
+        return read_person(text)
+    except NumberFault as fault:
+        raise PydanticCustomError("person_id", "{why}", {"why": str(fault)}) from None
 
 
 PersonId = Annotated[str, AfterValidator(_person_id)]
@@ -70,10 +71,13 @@ class RemovalQueue:
         _link_more(resp, found, limit, query)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """200 with the entries added. Who is unknown, whitelisted, an admin or queued already is left out."""
+        """200 with the entries added. Who is unknown, whitelisted, an admin or queued already is left out; an id that
+        only may be a member's, in another spelling of the number, is refused.
+        """
         wanted = validated(QueueAddition, read_object(req))
         with self._manager.store.write() as tx:
             group = find_group(tx, wanted.group_id)
+            _check_are_members(tx, group, "participants", wanted.participants)
             people = _known_people(tx, wanted.participants)
             added = QueueRows(tx).add(group, list(people.values()), BY_HAND)
             resp.media = _on_wire(tx, added)
@@ -113,6 +117,7 @@ class RemovalQueuePopulation:
         wanted = validated(QueuePopulation, read_object(req))
         with self._manager.store.write() as tx:
             group = find_group(tx, wanted.group_id)
+            _check_are_members(tx, group, "userIds", wanted.user_ids)
             resp.media = _populate(tx, group, list(dict.fromkeys(wanted.user_ids)))
 
 
@@ -153,6 +158,20 @@ def _populate(tx: Transaction, group: Group, ids: list[str]) -> JsonDict:
         "skippedOthers": len(others),  # not in the group, an admin, or queued already
         "skippedOtherIds": others,
     }
+
+
+def _check_are_members(tx: Transaction, group: Group, field: str, ids: Sequence[str]) -> None:
+    """Nobody is chosen for removal by a number that only may be theirs. Raises InvalidFields, naming whom it may be."""
+    alike, faults = KinRows(tx, group).of(ids), []
+    for place, known_as in enumerate(ids):
+        present = [one for one in alike.get(known_as, ()) if one.is_present]
+        if present and not any(known_as in (one.lid, one.pn) for one in present):
+            name = f"{field}[{place}]"
+            those = " or ".join(f"{one.words}, {one.shown_id}" for one in present)
+            said = f"{name} is no member's id here; it may be that of {those}: name whom you mean by their own id"
+            faults.append(FieldFault(name, said))
+    if faults:
+        raise InvalidFields(faults)
 
 
 def _known_people(tx: Transaction, ids: Sequence[str]) -> dict[str, int]:

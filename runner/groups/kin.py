@@ -81,7 +81,7 @@ class KinRows:
                 wanted[_digits(known)[-LAST_DIGITS:]].add(known)
         found = defaultdict[str, list[Kin]](list)
         for some in _by(_CHUNK, wanted):
-            lids = [f"{_digits(known)}{LID}" for end in some for known in wanted[end] if known.endswith(PN)]
+            lids = [f"{_digits(known)}{LID}" for end in some for known in wanted[end]]
             for row in self._run(self._query().where(or_(_LAST.in_(some), people.c.lid.in_(lids)))):
                 self._sort_in(Kin(*row), wanted, found)
         return found

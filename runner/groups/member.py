@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, s
 
 from runner.errors import MemberNotFound
 from runner.groups.group import Group
-from runner.groups.identity import LID, person_id
+from runner.groups.identity import LID, PN, person_id
 from runner.groups.member_changes import (
     PUT_IDS,
     PUT_MEMBERSHIP,
@@ -123,7 +123,12 @@ class MemberRows:
 
     def count_without_number(self, group: Group) -> int:
         """How many in the group are known by lid alone, so that any phone number might be theirs."""
-        query = _members(group).where(memberships.c.left_at.is_(None), people.c.pn.is_(None))
+        return self.count_without(group, PN)
+
+    def count_without(self, group: Group, kind: str) -> int:
+        """How many in the group are known without an id of this kind, ``LID`` or ``PN``."""
+        unknown = (people.c.lid if kind == LID else people.c.pn).is_(None)
+        query = _members(group).where(memberships.c.left_at.is_(None), unknown)
         return self._run(select(func.count()).select_from(query.subquery())).scalar_one()
 
     def set_role(self, group: Group, person: int, role: str, *, seen_at: int | None = None) -> None:

@@ -84,7 +84,7 @@ class Removal:
         self._was_asked, self._may_judge_anew = False, True
         self._ids_then = IdsThen()
         self._recent: Listed | None = None
-        self._judged_by = Listed({})
+        self._judged_by = self.seen = Listed({})  # seen: the list this run began with; empty where none was asked for
         self._came_again: set[int] = set()
         self._listed_at = self._list_took = self._judged_at = 0.0
 
@@ -107,7 +107,7 @@ class Removal:
             raise OnlyAdminsWrite
         if not self._config.dry_run:
             take_over(self._job, self.group, listing, listed, asked_at, then)
-        self._recent = listed
+        self._recent = self.seen = listed
 
     def _whole_list(self) -> tuple[Listing, Listed, list[str]]:
         """With what is to be said of it. It is not asked for again because the store does not answer."""

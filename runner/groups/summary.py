@@ -13,9 +13,11 @@ from runner.groups.activity import ActivityRows
 from runner.groups.booking import GIVEN_UP, REFUSED, REMOVED, WOULD_REMOVE
 from runner.groups.group import Group
 from runner.groups.judgement import ALREADY_GONE, SKIPPED
+from runner.groups.listing import Listed
 from runner.groups.member import MemberRows
 from runner.groups.queue import QueueRows
 from runner.groups.unmatched import UnmatchedRows
+from runner.groups.whitelist import Standings
 from runner.job import Job, JsonDict
 from runner.store import Transaction
 from runner.stores.batches import LedgerItem
@@ -35,6 +37,8 @@ _NAMES_OPEN = (
     "{} matched to no member, and may be anybody's: answer with 'runner import chat --match-names ask'; until then a "
     'real run is refused without ignoreUnmatched=true (in JSON: "ignoreUnmatched": true)'
 )
+_MOST_AWAY = 50
+_MORE_AWAY = "and {} more on the whitelist are not in the group as far as is known: GET /admin/lists/whitelist has all"
 _MOST = (
     "{} of {} member{} would be removed, more than half: look at whether the export is of this group, and whether the "
     "window is as long as it was meant"
@@ -58,8 +62,11 @@ def summary_of(tx: Transaction, group: Group, window_ms: int, now: int, slack_ms
     return {"sync": said, "watched": str(watched)}
 
 
-def doubts_about(tx: Transaction, group: Group, job_id: str) -> list[str]:
-    """What to look at before the list of this dry run is believed, in sentences: it would surprise at the real run."""
+def doubts_about(tx: Transaction, group: Group, job_id: str, listed: Listed | None = None) -> list[str]:
+    """What to look at before the list of this dry run is believed, in sentences: it would surprise at the real run.
+
+    ``listed``: the group as its gateway shows it, whole; else it counts as it is known here.
+    """
     open_names = UnmatchedRows(tx).count(group)
     doubts = []
     if open_names:
@@ -71,7 +78,9 @@ def doubts_about(tx: Transaction, group: Group, job_id: str) -> list[str]:
     members = MemberRows(tx).count(group)
     if would * 2 > members:
         doubts.append(_MOST.format(would, members, "" if members == 1 else "s"))
-    return doubts
+    away = [standing.warning for standing in Standings(tx, group, listed).away()]
+    more = len(away) - _MOST_AWAY
+    return doubts + away[:_MOST_AWAY] + ([_MORE_AWAY.format(more)] if more > 0 else [])
 
 
 def removal_result(job: Job, items: Iterable[LedgerItem]) -> JsonDict:

@@ -165,7 +165,7 @@ def warn(job: JobContext, removal: Removal) -> None:
     """At the end of a dry run, when its list is whole; what its gateway has said before stays."""
 
     def book(tx: Transaction) -> None:
-        warnings = [*job.result.get("warnings", []), *doubts_about(tx, removal.group, job.id)]
+        warnings = [*job.result.get("warnings", []), *doubts_about(tx, removal.group, job.id, removal.seen)]
         if warnings:
             job.result["warnings"] = list(dict.fromkeys(warnings))
 

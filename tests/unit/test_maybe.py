@@ -264,3 +264,28 @@ def test_no_two_rows_become_one_by_a_spelling(roster: Bench) -> None:
     with roster.store.write() as tx:
         MemberRows(tx).put(roster.group, MemberEntry(pn=pn(MEXICO[1])), NOW)
     assert {pn(BRAZIL[0]), pn(BRAZIL[1]), pn(MEXICO[1])} <= roster.present()
+
+
+def test_a_dry_run_tells_who_on_the_whitelist_is_not_in_the_group(slow: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the list of its own gateway, which nobody has taken over yet."""
+    lists(monkeypatch, OTHER, BRAZIL[1])
+    members(slow, OTHER, BRAZIL[1])
+    slow.members(MemberEntry(pn=pn(MEXICO[0]), name="Ben"))
+    for digits in (ACTIVE[0], BRAZIL[0], MEXICO[0], "4477009001"):
+        whitelist(slow, digits)
+    assert sorted(slow.done(dryRun=True)["warnings"]) == [
+        "Ana (+4477009001) is on the whitelist, but nobody in this group has this number: kept for the day they join",
+        f"Ana (+{MEXICO[0]}) is on the whitelist, and not in the group any more, or there with another number, which "
+        "no gateway tells: whitelist that one if they have",
+        f"Ana (+{BRAZIL[0]}) is on the whitelist, but nobody in this group has just this number; it may be that of "
+        f"+{BRAZIL[1]}, who stays for it",
+    ]
+
+
+def test_a_dry_run_on_the_roster_tells_it_by_the_roster(roster: Bench) -> None:
+    members(roster, OTHER)
+    whitelist(roster, OTHER)
+    whitelist(roster, MEXICO[0])
+    assert roster.done(dryRun=True)["warnings"] == [
+        f"Ana (+{MEXICO[0]}) is on the whitelist, but nobody in this group has this number: kept for the day they join"
+    ]

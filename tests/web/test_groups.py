@@ -128,7 +128,8 @@ def test_the_whitelist(client: testing.TestClient, people: str) -> None:
     path, body = "/admin/lists/whitelist", {"groupId": people, "whatsappId": of(people, CARLA)}
     for _ in range(2):
         added = client.simulate_post(path, json=body)
-        assert (added.status_code, added.json) == (200, {"message": "Added to whitelist"})
+        assert (added.status_code, added.json["message"]) == (200, "Added to whitelist")
+        assert (added.json["person"]["name"], added.json["inGroup"]) == (CARLA, True)
     listed = client.simulate_get(f"{path}?groupId={people}").json
     assert names(listed) == [CARLA]
     removed = client.simulate_delete(path, json=body)
