@@ -13,9 +13,10 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import select
 
+from runner.clock import iso
 from runner.groups.group import Group
 from runner.groups.identity import phone_id
-from runner.groups.kin import may_be_alike
+from runner.groups.kin import in_words, may_be_alike
 from runner.groups.silence import MAY_GO, silent
 from runner.groups.spelling import fold
 from runner.groups.unmatched import UnmatchedAuthor, UnmatchedRows
@@ -25,6 +26,7 @@ from runner.stores.group_schema import memberships, people
 MOST_OFFERED = 5
 _NEAR = 0.6
 _MOST_PAIRS = 3_000_000
+_MOST_SAID = 50
 
 
 class Named(Protocol):
@@ -107,18 +109,32 @@ class OpenAuthors:
         return None
 
 
-def maybe_heard(tx: Transaction, group: Group, since: int) -> frozenset[int]:
-    """The person ids of those who would count as silent since then, and whom an open author may be.
+def maybe_heard(tx: Transaction, group: Group, since: int) -> dict[int, UnmatchedAuthor]:
+    """By person id those who would count as silent since then, UTC ms, and the open author whom each may be.
 
-    In a group so large that to compare all of them would take long, by whoever has the very name or number alone: each
-    is looked at again before anything is done.
+    In a group so large that to compare all of them would take long, by whoever has the very name alone: each is looked
+    at again before anything is done.
     """
     recent = OpenAuthors([author for author in OpenAuthors.of(tx, group).authors if author.last_at > since])
     if not recent.authors:
-        return frozenset()
+        return {}
     query = select(people.c.id, people.c.name, people.c.pn).join_from(memberships, people)
     rows = tx.connection.execute(query.where(memberships.c.group_id == group.id, MAY_GO, silent(since))).all()
     if len(rows) * len(recent.authors) <= _MOST_PAIRS:
-        return frozenset(row.id for row in rows if recent.heard_since(row, since))
-    names = {fold(author.name) for author in recent.authors}
-    return frozenset(row.id for row in rows if row.name and fold(row.name) in names)
+        return {row.id: author for row in rows if (author := recent.heard_since(row, since))}
+    names = {fold(author.name): author for author in recent.authors}
+    return {row.id: author for row in rows if row.name and (author := names.get(fold(row.name)))}
+
+
+def doubts_of_names(tx: Transaction, group: Group, since: int) -> list[str]:
+    """Who counts as unknown because of an open name, in sentences."""
+    said = []
+    for person, author in maybe_heard(tx, group, since).items():
+        row = tx.connection.execute(select(people.c.name, people.c.lid, people.c.pn).where(people.c.id == person)).one()
+        who = in_words(row.name, row.pn or row.lid)
+        said.append(
+            f"{author.name} wrote on {iso(author.last_at)} and may be {who}, whose silence is therefore unknown"
+        )
+        if len(said) == _MOST_SAID:
+            return [*said, "and more, as long as names in chats are matched to nobody"]
+    return said

@@ -15,6 +15,7 @@ from runner.groups.group import Group
 from runner.groups.judgement import ALREADY_GONE, SKIPPED
 from runner.groups.listing import Listed
 from runner.groups.member import MemberRows
+from runner.groups.namesakes import doubts_of_names
 from runner.groups.queue import QueueRows
 from runner.groups.unmatched import UnmatchedRows
 from runner.groups.whitelist import Standings
@@ -62,10 +63,13 @@ def summary_of(tx: Transaction, group: Group, window_ms: int, now: int, slack_ms
     return {"sync": said, "watched": str(watched)}
 
 
-def doubts_about(tx: Transaction, group: Group, job_id: str, listed: Listed | None = None) -> list[str]:
+def doubts_about(
+    tx: Transaction, group: Group, job_id: str, listed: Listed | None = None, since: int | None = None
+) -> list[str]:
     """What to look at before the list of this dry run is believed, in sentences: it would surprise at the real run.
 
-    ``listed``: the group as its gateway shows it, whole; else it counts as it is known here.
+    ``listed``: the group as its gateway shows it, whole; else it counts as it is known here. ``since``: when silence
+    began to count, UTC ms; None: it does not.
     """
     open_names = UnmatchedRows(tx).count(group)
     doubts = []
@@ -73,6 +77,8 @@ def doubts_about(tx: Transaction, group: Group, job_id: str, listed: Listed | No
         doubts.append(
             _NAMES_OPEN.format("1 name in a chat is" if open_names == 1 else f"{open_names} names in chats are")
         )
+    if open_names and since is not None:
+        doubts += doubts_of_names(tx, group, since)
     run = tx.connection.execute
     would = run(select(func.count()).select_from(job_people).where(job_people.c.job_id == job_id)).scalar_one()
     members = MemberRows(tx).count(group)

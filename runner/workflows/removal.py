@@ -158,14 +158,17 @@ def remove(job: JobContext, removal: Removal, config: QueueConfig, window_ms: in
         else:
             deal_with(job, batch, removal, pacing)
     if config.dry_run:
-        warn(job, removal)
+        warn(job, removal, window_ms)
 
 
-def warn(job: JobContext, removal: Removal) -> None:
+def warn(job: JobContext, removal: Removal, window_ms: int | None) -> None:
     """At the end of a dry run, when its list is whole; what its gateway has said before stays."""
 
+    since = None if window_ms is None else int(job.result["sync"]["atMs"]) - window_ms
+
     def book(tx: Transaction) -> None:
-        warnings = [*job.result.get("warnings", []), *doubts_about(tx, removal.group, job.id, removal.seen)]
+        doubts = doubts_about(tx, removal.group, job.id, removal.seen, since)
+        warnings = [*job.result.get("warnings", []), *doubts]
         if warnings:
             job.result["warnings"] = list(dict.fromkeys(warnings))
 

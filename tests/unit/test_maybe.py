@@ -219,6 +219,10 @@ def test_who_may_have_written_under_a_name_is_unknown_also_if_names_are_ignored(
     assert [one["id"] for one in rehearsed["wouldRemove"]] == [pn(OTHER)]
     assert (rehearsed["sync"]["found"], rehearsed["sync"]["unknown"]) == (1, 1)
     assert "1 person unknown" in rehearsed["watched"]
+    assert (
+        f"{author} wrote on 2025-06-14T15:06:40.000Z and may be {name} (9@lid), whose silence is therefore unknown"
+        in rehearsed["warnings"]
+    )
     assert roster.done(options={"ignoreUnmatched": True})["removedWhatsappIds"] == [pn(OTHER)]
 
 
