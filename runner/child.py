@@ -22,6 +22,7 @@ from typing import Any
 
 from runner.abort import AbortFlag
 from runner.clock import Clock
+from runner.config import is_masked, lacks_secret, with_secrets
 from runner.containment import Place
 from runner.context import JobContext, Run
 from runner.crashpoint import crashpoint
@@ -186,7 +187,7 @@ def _complete(job: JobContext) -> str:
 
 def _perform(job: JobContext, settings: Settings) -> None:
     workflow = _workflow(job.run.type, settings)
-    config: JobConfig = workflow.config.from_wire(job.run.config)
+    config = _config_of(job, workflow)
     settle = workflow.settle
     if settle is not None:
         job.settle_with(lambda batch: settle(job, batch, config))
@@ -200,6 +201,18 @@ def _perform(job: JobContext, settings: Settings) -> None:
     job.close_batch()
     job.loops.check_nothing_lost()
     job.result.update(_checked(returned))
+
+
+def _config_of(job: JobContext, workflow: Workflow) -> JobConfig:
+    """The config with its secrets; ``job.options`` has its own from here on."""
+    run = job.run
+    secrets = job.patiently(job.ledger.secrets) if is_masked([run.config, run.options]) else {}
+    if secrets:
+        job.given_options = with_secrets(run.options, secrets.get("options", ()))
+    config = workflow.config.from_wire(run.config, secrets.get("config", ()))
+    if lacks_secret(config):
+        raise LookupError("the secrets of this job were not kept by the version that started it; start it anew")
+    return config
 
 
 def _workflow(name: str, settings: Settings) -> Workflow:

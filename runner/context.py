@@ -67,6 +67,7 @@ class JobContext(Checkpoints):
         self.state = RunState(Progress.from_json(run.progress), dict(run.result), run.position)
         self._show = show
         self.loops = Loops(self)
+        self.given_options: JsonDict | None = None
         self._settle: Callable[[Batch[Any]], None] | None = None
         self._seq: int | None = 0 if run.is_first else None
         self._delay = 0.0
@@ -97,7 +98,7 @@ class JobContext(Checkpoints):
     @property
     def options(self) -> JsonDict:
         """The type's own start options, as they came."""
-        return self.run.options
+        return self.run.options if self.given_options is None else self.given_options
 
     def checkpoint(self, message: str | None = None) -> None:
         """A place where the job may stop; ``message`` is shown as its progress."""

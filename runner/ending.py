@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from runner.config import is_masked
 from runner.crashpoint import crashpoint
 from runner.job import Job, JobStatus, JsonDict, StopReason
 from runner.store import Transaction
@@ -17,6 +18,7 @@ from runner.stores.jobs import JobRows
 from runner.stores.pauses import PauseRows
 from runner.stores.retries import RetryRows
 from runner.stores.runs import RunRows
+from runner.stores.secrets import SecretRows
 from runner.workflow import Workflow, find_workflow
 
 MOST_CRASHES = 3
@@ -198,4 +200,15 @@ def _settle_or_release(tx: Transaction, job: Job, workflow: Workflow | None, end
         return Conclusion(Next.PUT_BACK, job)
     RunRows(tx).release(job.id, job.epoch)
     RetryRows(tx).carry_over(job)
+    _forget_secrets(tx, job)
     return Conclusion(Next.RELEASED, job)
+
+
+def _forget_secrets(tx: Transaction, job: Job) -> None:
+    """Who has completed can be retried no more, nor can the job with which another has gone on."""
+    if not is_masked([job.config, job.options]):
+        return
+    if job.status is JobStatus.COMPLETED:
+        SecretRows(tx).forget(job.id)
+    if job.retry_of is not None:
+        SecretRows(tx).forget(job.retry_of)

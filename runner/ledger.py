@@ -16,6 +16,7 @@ from runner.job import JobStatus, JsonDict, Progress
 from runner.store import Store, Transaction
 from runner.stores.batches import BatchRows, LedgerItem, OpenBatch
 from runner.stores.runs import RunRows
+from runner.stores.secrets import SecretRows
 
 Written = TypeVar("Written")
 Booking = Callable[[Transaction], Iterable[LedgerItem] | None]
@@ -129,6 +130,11 @@ class Ledger:
     def last_seq(self) -> int:
         with self.store.read() as tx:
             return BatchRows(tx, self.job_id).last_seq()
+
+    def secrets(self) -> JsonDict:
+        """Of the config and of the options, as they are kept apart from them."""
+        with self.store.read() as tx:
+            return SecretRows(tx).of(self.job_id)
 
     def say_waiting(self, waiting: JsonDict | None) -> None:
         self._insist(lambda tx: RunRows(tx).wait(self.job_id, self.epoch, waiting))

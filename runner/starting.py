@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
+from runner.config import lacks_secret
 from runner.crashpoint import crashpoint
 from runner.errors import (
     FieldFault,
@@ -25,6 +27,7 @@ from runner.stores.events import add_event
 from runner.stores.jobs import JobRows, NewJob
 from runner.stores.keys import KeyRows
 from runner.stores.retries import RetryRows
+from runner.stores.secrets import SecretRows
 from runner.workflow import JobConfig, Workflow, find_workflow
 
 
@@ -63,6 +66,7 @@ def write_start(request: StartRequest, settings: Settings, tx: Transaction) -> s
         result=foretold or None,
     )
     rows.add(new)
+    _keep_secrets(tx, new, config, options)
     if request.reject_if_busy and new.lock_key and (other := rows.lock_holder(new.lock_key, other_than=new.id)):
         raise LockBusy(other)
     if workflow.admit is not None:
@@ -91,13 +95,15 @@ def write_retry(job_id: str, by: str, settings: Settings, tx: Transaction) -> st
     workflow = find_workflow(job.type)
     if workflow is None:
         raise NotForThatState("retried", f"of a type that is not loaded: {job.type}")
-    config = _read(workflow.config, job.config)
-    options = _read(workflow.options, job.options) if workflow.options else None
+    secrets = SecretRows(tx).of(job.id)
+    config = _read(workflow.config, job.config, secrets.get("config", ()))
+    options = _read(workflow.options, job.options, secrets.get("options", ())) if workflow.options else None
     if workflow.check is not None:
         workflow.check(config, settings)
     _make_room(tx, settings)
     new = _retry_of(job, by, tx.now, goes_on=workflow.goes_on(config))
     JobRows(tx).add(new)
+    SecretRows(tx).add(new.id, secrets)
     if workflow.admit is not None:
         workflow.admit(tx, new.id, config, options)
     add_event(tx, new.id, "pending", {"createdBy": by, "retryOf": job.id})
@@ -105,12 +111,30 @@ def write_retry(job_id: str, by: str, settings: Settings, tx: Transaction) -> st
     return new.id
 
 
-def _read(model: type[JobConfig], wire: JsonDict) -> JobConfig:
+def _keep_secrets(tx: Transaction, new: NewJob, config: JobConfig, options: JobConfig | None) -> None:
+    """Raises InvalidFields where the job would not get them back as they are."""
+    secrets = {"config": config.secrets(), "options": options.secrets() if options else []}
+    if not any(secrets.values()):
+        return
+    if type(config).from_wire(new.config, secrets["config"]) != config:
+        raise InvalidFields.one(
+            "type", f"a secret of {new.type} would not come back as it is: look at its config class"
+        )
+    SecretRows(tx).add(new.id, secrets)
+
+
+def _read(model: type[JobConfig], wire: JsonDict, secrets: Iterable[Sequence[Any]]) -> JobConfig:
     """What an earlier version, or other settings, may have taken. Raises InvalidFields where it is not taken now."""
     try:
-        return model.from_wire(wire)
+        return _with_all(model.from_wire(wire, secrets))
     except ValidationError as error:
         raise InvalidFields(list(_faults(error))) from None
+
+
+def _with_all(config: JobConfig) -> JobConfig:
+    if lacks_secret(config):
+        raise InvalidFields.one("config", "the secrets of that job are not kept: start it anew")
+    return config
 
 
 def _faults(error: ValidationError) -> Iterator[FieldFault]:

@@ -12,16 +12,13 @@ def reindex(job: JobContext, config: ReindexConfig) -> None:
 from __future__ import annotations
 
 import importlib
-import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
-
+from runner.config import JobConfig
 from runner.job import Job, JsonDict
 from runner.settings import Settings
 from runner.store import Transaction
@@ -31,6 +28,19 @@ if TYPE_CHECKING:
     from runner.batch import Batch
     from runner.context import JobContext
 
+__all__ = [
+    "ENTRY_POINTS",
+    "START_OPTIONS",
+    "JobConfig",
+    "JobStopped",
+    "Workflow",
+    "find_workflow",
+    "grace_of",
+    "load_workflows",
+    "workflow",
+    "workflow_names",
+]
+
 log = logging.getLogger(__name__)
 ENTRY_POINTS = "cancellable_jobs.workflows"
 START_OPTIONS = frozenset(
@@ -38,24 +48,6 @@ START_OPTIONS = frozenset(
     | {"reviewed", "ignoreUnmatched", "ignoreAnnouncement"}
 )
 """Names a start request gives a meaning of their own; no config may use them."""
-
-
-class JobConfig(BaseModel):
-    """What a job of a type takes: snake_case here, camelCase on the wire, nothing but what is declared.
-
-    Strict: a string is not a number, a boolean is not a number, ``null`` is not a value.
-    """
-
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-    def on_wire(self) -> JsonDict:
-        """The config as the client sees it: camelCase, absent values absent."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-    @classmethod
-    def from_wire(cls, data: JsonDict) -> Self:
-        """The config again; as JSON, since only there does a strict model take a text for a time, a list for a set."""
-        return cls.model_validate_json(json.dumps(data))
 
 
 class JobStopped(BaseException):

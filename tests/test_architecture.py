@@ -53,6 +53,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("runner.stores", "runner.stores.*"),
     (
+        "runner.config",
         "runner.workflow",
         "runner.ledger",
         "runner.positions",

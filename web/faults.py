@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,6 +16,7 @@ from runner.errors import FieldFault, InvalidFields
 from web.visible import visible
 
 Model = TypeVar("Model", bound=BaseModel)
+_A_NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+(e[-+]?[0-9]+)?", re.IGNORECASE)
 
 _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "missing": lambda _: "is required",
@@ -43,20 +46,58 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
 class RequestBody(BaseModel):
     """What a call takes: snake_case here, camelCase on the wire; a string is not a number, nothing undeclared."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", strict=True, frozen=True, hide_input_in_errors=True
+    )
 
 
-def validated(model: type[Model], values: dict[str, Any]) -> Model:
-    """``values`` as ``model``. Raises InvalidFields with every fault, in the order of the fields, unknown ones last."""
+def validated(model: type[Model], values: dict[str, Any], *, nulls: bool = False) -> Model:
+    """``values`` as ``model``. Raises InvalidFields with every fault, in the order of the fields, unknown ones last.
+
+    ``nulls``: null is a value where the type allows it.
+    """
     known = wire_names(model)
     faults = [unknown_field(name, known) for name in values if name not in known]
     try:
-        valid = model.model_validate({name: value for name, value in values.items() if name in known})
+        asked = {name: value for name, value in values.items() if name in known}
+        valid = model.model_validate_json(json.dumps(asked), by_alias=True, by_name=False)
     except ValidationError as error:
         raise InvalidFields([*faults_of(error, known), *faults]) from None
+    nullish = [] if nulls else [name for name, value in asked.items() if value is None]
+    faults += [FieldFault(name, f"{name} must not be null; leave it out") for name in nullish]
+    faults = [*_taken_for_another(asked, valid.model_dump(mode="json", by_alias=True), ""), *faults]
     if faults:
-        raise InvalidFields(faults)
+        raise InvalidFields(in_order(faults, known))
     return valid
+
+
+def _taken_for_another(asked: Any, taken: Any, field: str) -> Iterator[FieldFault]:
+    """What a strict model lets through all the same: true for 1 in an enumeration, a number's text for a time."""
+    if isinstance(asked, dict) and isinstance(taken, dict):
+        for name in asked.keys() & taken.keys():
+            yield from _taken_for_another(asked[name], taken[name], f"{field}.{name}" if field else name)
+    elif isinstance(asked, list) and isinstance(taken, list) and len(asked) == len(taken):
+        for number, pair in enumerate(zip(asked, taken, strict=True)):
+            yield from _taken_for_another(*pair, f"{field}[{number}]")
+    elif (wanted := _other_kind(asked, taken)) is not None:
+        yield FieldFault(field, f"{field} must be {wanted}")
+
+
+def _other_kind(asked: object, taken: object) -> str | None:
+    """What was wanted, where a model took something of another kind for it."""
+    is_number_taken = isinstance(taken, (int, float)) and not isinstance(taken, bool)
+    is_number = isinstance(asked, (int, float)) or (isinstance(asked, str) and _A_NUMBER.fullmatch(asked.strip()))
+    if isinstance(taken, bool) and not isinstance(asked, bool):
+        return "true or false"
+    if is_number_taken and isinstance(asked, (bool, str)) and is_number:
+        return f"a number, not {'text' if isinstance(asked, str) else str(asked).lower()}"
+    if isinstance(taken, str) and is_number and taken != asked and _looks_like_time(taken):
+        return "a time as in 2026-11-24T08:00:00Z, not a number"
+    return None
+
+
+def _looks_like_time(taken: str) -> bool:
+    return "T" in taken or ":" in taken or taken.count("-") > 1
 
 
 def wire_names(model: type[BaseModel]) -> list[str]:
@@ -95,5 +136,12 @@ def _fault(details: ErrorDetails) -> FieldFault:
     for part in details["loc"]:
         field += f"[{part}]" if isinstance(part, int) else f".{part}" if field else str(part)
     sentence = _SENTENCES.get(details["type"])
-    said = sentence(details.get("ctx") or {}) if sentence else details["msg"][:1].lower() + details["msg"][1:]
+    said = sentence(details.get("ctx") or {}) if sentence else _in_words(details["msg"])
     return FieldFault(field, said if said.startswith(f"{field} ") or not field else f"{field} {said}")
+
+
+def _in_words(message: str) -> str:
+    """pydantic's own message, after the name of the field."""
+    for its, ours in (("Input should be ", "must be "), ("Decimal input should be ", "must be ")):
+        message = message.replace(its, ours, 1)
+    return message[:1].lower() + message[1:]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import falcon
 from pydantic import Field
 
+from runner.config import secret_names
 from runner.errors import FieldFault, InvalidFields, JobNotFound
 from runner.job import JsonDict
 from runner.manager import JobManager
@@ -55,7 +56,7 @@ def start_job(manager: JobManager, req: falcon.Request, resp: falcon.Response, b
     The key comes first: what was answered to it must not depend on what has changed since.
     """
     key = read_key(req)
-    hashed = body_hash(body)
+    hashed = body_hash(_without_secrets(body, key)) if key else ""
     caller = caller_of(req)
     job_id = manager.find_started(caller, key, hashed) if key else None
     if job_id is None:
@@ -103,6 +104,21 @@ def read_key(req: falcon.Request) -> str | None:
     return key
 
 
+def _without_secrets(body: JsonDict, key: str) -> JsonDict:
+    """What is kept of a secret to tell one body from another must not let anybody guess it."""
+    name = body.get("type")
+    workflow = find_workflow(name) if isinstance(name, str) else None
+    if workflow is None:
+        return body
+    secret = secret_names(workflow.config) | (secret_names(workflow.options) if workflow.options else set())
+    return body | {field: _slow_hash(body[field], key) for field in sorted(secret & body.keys())}
+
+
+def _slow_hash(value: object, key: str) -> str:
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.scrypt(canonical.encode(), salt=key.encode(), n=2**14, r=8, p=1).hex()
+
+
 def body_hash(body: JsonDict) -> str:
     """The same for the same values, however they are spaced and ordered."""
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
@@ -118,7 +134,7 @@ def read_start(body: JsonDict, settings: Settings) -> Start:
     for_config = {name: body[name] for name in wire_names(workflow.config) if name in body}
     for_options = {name: body[name] for name in options_known if name in body}
     faults: list[FieldFault] = []
-    config = _collect(faults, workflow.config, for_config)
+    config = _collect(faults, workflow.config, for_config, nulls=True)
     _check_limits(faults, workflow, config, for_config, settings)
     options = _collect(faults, workflow.options, for_options) if workflow.options else None
     limits = _collect(faults, LimitOptions, {name: body[name] for name in limits_known if name in body})
@@ -141,9 +157,9 @@ def _workflow(name: object, given: bool) -> Workflow:
     return found
 
 
-def _collect(faults: list[FieldFault], model: type[Model], values: JsonDict) -> Model | None:
+def _collect(faults: list[FieldFault], model: type[Model], values: JsonDict, *, nulls: bool = False) -> Model | None:
     try:
-        return validated(model, values)
+        return validated(model, values, nulls=nulls)
     except InvalidFields as error:
         faults += error.faults
         return None

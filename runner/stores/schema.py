@@ -80,6 +80,8 @@ jobs = Table(
     _json("position"),
     Column("error", Text),
     _json("waiting"),
+    # Why the job cannot run as this server is set up: its type is not loaded, or takes another config now.
+    Column("unready", Text),
     Column("retry_of", String(64)),
     Column("timeout_ms", BigInteger),
     Column("max_memory_mb", Integer),
@@ -177,6 +179,14 @@ batch_items = Table(
         postgresql_where=text("state = 'open'"),
     ),
 )
+
+job_secrets = Table(
+    "job_secrets",
+    metadata,
+    Column("job_id", String(64), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("secrets", JSON, nullable=False),
+)
+"""What a job's config has of secrets. Read by the job alone, and by the retry that goes on with it."""
 
 idempotency_keys = Table(
     "idempotency_keys",

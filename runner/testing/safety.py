@@ -55,7 +55,7 @@ class Examination:
         if config is None:
             raise TypeError("give assert_stop_safe a config, or return one from setup")
         trial = Trial(self.world, self.workflow, self.process)
-        checked = config if isinstance(config, JobConfig) else self.workflow.config.model_validate(config)
+        checked = config if isinstance(config, JobConfig) else self.workflow.config.from_wire(dict(config))
         trial.start(checked, self.options)
         return trial
 

@@ -64,7 +64,7 @@ class Trial:
     def start(self, config: JobConfig, options: JsonDict) -> None:
         """Writes the job as the manager does."""
         workflow = self.workflow
-        given = workflow.options.model_validate(options) if workflow.options else None
+        given = workflow.options.from_wire(options) if workflow.options else None
         if workflow.check:
             workflow.check(config, self.world.settings)
         request = StartRequest(workflow, config, given, BY)
