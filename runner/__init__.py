@@ -18,6 +18,7 @@ priority            jobs give way to who supervises them
 tree, stop          the process tree of one job; the ladder from flag to proof, a step function of time
 gateway, gateways/  the way to a group
 config              ``JobConfig``: what a job takes; its secrets, which are kept apart
+declaration         what ``@workflow`` is given, looked at at the import
 workflow            ``@workflow``, ``JobConfig``: what a type of job is
 ledger, source      what a run writes, each time naming its epoch; where its batches come from
 arguments           what a workflow gives to its job, checked where it is given

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from runner.clock import Clock
 from runner.crashpoint import crashpoint
 from runner.errors import JobFinished, StoppingUnrecorded, StoreUnavailable
-from runner.job import Job, JobStatus
+from runner.job import Job, JobStatus, JsonDict
 from runner.journal import CancelJournal, JournalledCancel
 from runner.settings import Settings
 from runner.stop import KILL_SECONDS, total_seconds
@@ -21,6 +22,19 @@ from runner.workflow import grace_of
 log = logging.getLogger(__name__)
 _CANCEL_SECONDS = 1.0
 """So long a cancel waits for a locked database; then the job is stopped, and the cancel kept in the journal."""
+
+
+@dataclass(frozen=True)
+class CancelPreview:
+    """``would_signal``: pid and name of whom it could reach; ``in_hand``: people or things in a call or a batch right
+    now; ``kept``: what is processed; ``deadline_at``: the latest end, UTC milliseconds.
+    """
+
+    job_id: str
+    would_signal: list[JsonDict]
+    in_hand: int
+    kept: int
+    deadline_at: int
 
 
 class Stop(Protocol):

@@ -6,10 +6,11 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
-from runner.cancelling import Canceller
+from runner.arguments import MOST
+from runner.cancelling import Canceller, CancelPreview
 from runner.clock import Clock
 from runner.crashpoint import crashpoint
 from runner.dispatcher import Dispatcher
@@ -42,19 +43,6 @@ _KEY_MS = 24 * 3600 * 1000
 _DAY_MS = 24 * 3600 * 1000
 _BEAT_SECONDS = 10.0
 _LOOP_SECONDS = 0.25
-
-
-@dataclass(frozen=True)
-class CancelPreview:
-    """``would_signal``: pid and name of whom it could reach; ``in_hand``: people or things in a call right now;
-    ``kept``: what is processed; ``deadline_at``: the latest end, UTC milliseconds.
-    """
-
-    job_id: str
-    would_signal: list[JsonDict]
-    in_hand: int
-    kept: int
-    deadline_at: int
 
 
 class JobManager:
@@ -168,10 +156,11 @@ class JobManager:
         """What a cancel would do now; changes nothing. Raises JobNotFound, JobFinished."""
         with self.store.read() as tx:
             job = JobRows(tx).get(job_id, archived=True)
-            in_hand = sum(len(batch.items) for batch in BatchRows(tx, job_id).open_batches())
+            intended = sum(len(batch.items) for batch in BatchRows(tx, job_id).open_batches())
         if not job.is_live and not (job.status is JobStatus.CANCELLED and job.is_claimed):
             raise JobFinished(job.status)
         deadline = self._canceller.deadline_of(job, force=force)
+        in_hand = intended or self._in_hand(job)
         return CancelPreview(job_id, self._supervisor.members_of(job_id), in_hand, job.progress.processed, deadline)
 
     def pause(self, job_id: str, by: str) -> Job:
@@ -291,6 +280,11 @@ class JobManager:
             log.info("Job cancelled during batch processing", extra={"job": job.id})
         elif job.status is JobStatus.FAILED:
             log.error("Job %s failed: %s", job.id, job.error)
+
+    def _in_hand(self, job: Job) -> int:
+        """Of a batch that was not written down beforehand, its process alone can tell."""
+        said = (self._supervisor.live.of(job.id) or {}).get("in_hand") if job.is_claimed else None
+        return said if isinstance(said, int) and 0 < said <= MOST else 0
 
     def _with_live_progress(self, job: Job) -> Job:
         live = self._supervisor.live.of(job.id) if job.status is JobStatus.RUNNING else None

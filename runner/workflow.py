@@ -16,9 +16,10 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 from runner.config import JobConfig
+from runner.declaration import START_OPTIONS, Misdeclared, check_arguments, check_run, same_place, where
 from runner.job import Job, JsonDict
 from runner.settings import Settings
 from runner.store import Transaction
@@ -33,6 +34,7 @@ __all__ = [
     "START_OPTIONS",
     "JobConfig",
     "JobStopped",
+    "Misdeclared",
     "Workflow",
     "find_workflow",
     "grace_of",
@@ -43,11 +45,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 ENTRY_POINTS = "cancellable_jobs.workflows"
-START_OPTIONS = frozenset(
-    {"type", "ifBusy", "priority", "runAt", "timeoutMs", "maxAttempts", "retryDelayMs", "after", "maxMemoryMb"}
-    | {"reviewed", "ignoreUnmatched", "ignoreAnnouncement"}
-)
-"""Names a start request gives a meaning of their own; no config may use them."""
 
 
 class JobStopped(BaseException):
@@ -69,7 +66,7 @@ class Workflow:
     run: Callable[[JobContext, Any], JsonDict | None]
     config: type[JobConfig]
     options: type[JobConfig] | None = None
-    lock: Callable[[Any], str] | None = None
+    lock: Callable[[Any], str | None] | None = None
     grace_seconds: Callable[[Any, Settings], float] | float | None = None
     resumable: bool = False
     retries_anew: Callable[[Any], bool] | None = None
@@ -95,10 +92,23 @@ class Workflow:
 _registry: dict[str, Workflow] = {}
 
 
-def workflow(
-    name: str, *, config: type[Config], **arguments: Any
+def workflow(  # noqa: PLR0913 - each is one thing that a type may want to say
+    name: str,
+    *,
+    config: type[Config],
+    options: type[JobConfig] | None = None,
+    lock: Callable[[Config], str | None] | None = None,
+    grace_seconds: Callable[[Config, Settings], float] | float | None = None,
+    resumable: bool = False,
+    retries_anew: Callable[[Config], bool] | None = None,
+    settle: Callable[[JobContext, Batch[Any], Config], None] | None = None,
+    result: Callable[[Job, Iterable[LedgerItem]], JsonDict] | None = None,
+    check: Callable[[Config, Settings], None] | None = None,
+    admit: Callable[[Transaction, str, Config, Any], None] | None = None,
+    foretell: Callable[[Transaction, Settings, Config, Any], JsonDict] | None = None,
+    **unknown: Never,
 ) -> Callable[[Callable[[JobContext, Config], JsonDict | None]], Callable[[JobContext, Config], JsonDict | None]]:
-    """Registers the function below as the type ``name``.
+    """Registers the function below as the type ``name``. Raises Misdeclared for what could not be run.
 
     config: the ``JobConfig`` it takes.
     options: a ``JobConfig`` of start options of its own, beside the config.
@@ -116,14 +126,20 @@ def workflow(
     foretell: (transaction, settings, config, options) -> what can be said at the start of how it will go; the job's
         result begins with it. May raise NotFound.
     """
+    arguments: JsonDict = {
+        **{"options": options, "lock": lock, "grace_seconds": grace_seconds, "resumable": resumable},
+        **{"retries_anew": retries_anew, "settle": settle, "result": result, "check": check},
+        **{"admit": admit, "foretell": foretell},
+    }
+    check_arguments(name, config, arguments | unknown)
 
     def register(
         run: Callable[[JobContext, Config], JsonDict | None],
     ) -> Callable[[JobContext, Config], JsonDict | None]:
-        _refuse_reserved(name, config)
+        check_run(name, run)
         known = _registry.get(name)
-        if known is not None and known.run.__module__ != run.__module__:
-            raise ValueError(f"two workflows are called {name!r}: in {known.run.__module__} and {run.__module__}")
+        if known is not None and not same_place(known.run, run):
+            raise Misdeclared(name, f"two workflows have this name: {where(known.run)}, and {where(run)}")
         _registry[name] = Workflow(name, run, config, **arguments)
         return run
 
@@ -157,9 +173,3 @@ def load_workflows(modules: Sequence[str]) -> None:
         entry.load()
     for module in modules:
         importlib.import_module(module)
-
-
-def _refuse_reserved(name: str, config: type[JobConfig]) -> None:
-    wire_names = {field.alias or python_name for python_name, field in config.model_fields.items()}
-    if taken := sorted(wire_names & START_OPTIONS):
-        raise ValueError(f"workflow {name!r}: {', '.join(taken)} is a start option and may not be a config field")

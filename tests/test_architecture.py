@@ -54,6 +54,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runner.stores", "runner.stores.*"),
     (
         "runner.config",
+        "runner.declaration",
         "runner.workflow",
         "runner.ledger",
         "runner.positions",

@@ -56,7 +56,7 @@ def print_preview(preview: dict[str, Any]) -> None:
     processes = preview["wouldSignal"]
     named = ", ".join(f"{process['name']} ({process['pid']})" for process in processes)
     say(f"Would stop {len(processes)} processes{f': {named}' if named else ''}")
-    say(f"In a call right now: {preview['batchInHand']['items']}. Done and kept: {preview['kept']['processed']}")
+    say(f"In hand right now: {preview['batchInHand']['items']}. Done and kept: {preview['kept']['processed']}")
     say(f"Over at the latest {preview['deadlineAt']}")
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import falcon
 from pydantic import Field
 
+from runner.cancelling import CancelPreview
 from runner.clock import iso
 from runner.errors import StoreUnavailable
 from runner.job import Job, JsonDict
-from runner.manager import CancelPreview, JobManager
+from runner.manager import JobManager
 from web.bodies import read_optional_object
 from web.faults import RequestBody, validated
 from web.gate import caller_of

@@ -99,6 +99,7 @@ def cancel(
     with _client(url) as client:
         answer = client.cancel(job_id, reason, force=force, dry_run=dry_run)
         job = {} if dry_run or as_json else client.status(job_id)
+        in_hand = _in_hand(client, job)
         others = others_on_the_group(client, job)
     if as_json:
         print_json(answer)
@@ -106,14 +107,25 @@ def cancel(
         print_preview(answer)
     else:
         say(answer["message"])
-        _say_when(job.get("cancellation", {}), force)
+        _say_when(job.get("cancellation", {}), force, in_hand)
     if others is not None:
         note(others)
 
 
-def _say_when(cancellation: dict[str, Any], force: bool) -> None:
+def _in_hand(client: Client, job: dict[str, Any]) -> int:
+    """How many items are in hand of a job that is being cancelled: 0 in a delay, and for one that is over by now."""
+    if job.get("cancellation", {}).get("phase") in (None, "stopped"):
+        return 0
+    try:
+        return int(client.cancel(job["id"], None, force=False, dry_run=True)["batchInHand"]["items"])
+    except Refused:
+        return 0
+
+
+def _say_when(cancellation: dict[str, Any], force: bool, in_hand: int) -> None:
     if cancellation.get("phase") not in (None, "stopped"):
-        how = "Its processes are being killed" if force else "It stops after this batch"
+        batch = f"It finishes the batch in hand ({in_hand} {'item' if in_hand == 1 else 'items'}) and stops"
+        how = "Its processes are being killed" if force else batch if in_hand else "Nothing is in hand: it stops now"
         say(f"{how}, at the latest {cancellation['deadlineAt']}")
 
 

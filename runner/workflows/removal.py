@@ -80,7 +80,7 @@ def foretell(tx: Transaction, settings: Settings, config: QueueConfig, options: 
     return {"pacing": pace.on_wire(), "estimate": {"seconds": round((ends - tx.now) / 1000), "words": words}}
 
 
-_SAME = {
+_SAME: dict[str, Any] = {
     "options": RemovalOptions,
     "lock": by_group,
     "grace_seconds": grace,
