@@ -36,6 +36,7 @@ control             what the two say to each other, of which nothing is trusted
 lines, live         progress between commits: one Manager-backed dict; what jobs write in it and the server copies
 running, records    a run that is watched, and what is written down of it
 waiting             all that the supervisor's loop sleeps on
+unready             jobs that this server cannot run as it is set up: why they wait
 ending              what follows when a run has ended: the end of the job, another run, or a settling
 launcher            slots, and the way of a claimed job to its process
 supervisor          the loop that watches processes

@@ -19,6 +19,8 @@ from runner.stores.pauses import PauseRows
 from runner.stores.retries import RetryRows
 from runner.stores.runs import RunRows
 from runner.stores.secrets import SecretRows
+from runner.stores.unready import UnreadyRows
+from runner.unready import why_unready
 from runner.workflow import Workflow, find_workflow
 
 MOST_CRASHES = 3
@@ -120,6 +122,8 @@ def _go_on(tx: Transaction, job: Job, workflow: Workflow | None, end: RunEnd) ->
 
 def _another_run(tx: Transaction, job: Job, resumable: bool, end: RunEnd) -> Conclusion | None:
     """For a run that was stopped for a while, or died."""
+    if end.server_died and (reason := why_unready(tx, job)) is not None:
+        return _lay_aside(tx, job, reason)
     if end.draining or job.stop_reason in (StopReason.DRAIN, StopReason.RESUME):
         if end.acknowledged and not resumable:
             why = "its pause was taken back" if job.stop_reason is StopReason.RESUME else "the server went down"
@@ -133,6 +137,15 @@ def _another_run(tx: Transaction, job: Job, resumable: bool, end: RunEnd) -> Con
         return None
     RunRows(tx).count_crash(job.id, job.epoch)
     return _again(tx, job, end, Next.AGAIN)
+
+
+def _lay_aside(tx: Transaction, job: Job, reason: str) -> Conclusion:
+    """It waits for a server that can run it; where something is open, with its lock."""
+    UnreadyRows(tx).mark(job.id, reason)
+    if BatchRows(tx, job.id).open_batches():
+        return Conclusion(Next.KEPT, job)
+    RunRows(tx).put_back(job.id, job.epoch)
+    return Conclusion(Next.PUT_BACK, job)
 
 
 def _beyond_its_limit(job: Job, end: RunEnd) -> str:
@@ -186,7 +199,11 @@ def _settle_or_release(tx: Transaction, job: Job, workflow: Workflow | None, end
     """For a job that has ended or is paused: whatever is open is found out before the lock is free."""
     ledger = BatchRows(tx, job.id)
     left_open = ledger.open_batches()
-    if left_open and workflow is not None and workflow.settle is not None:
+    unready = why_unready(tx, job) if left_open and end.server_died else None
+    if unready is not None and job.is_live:
+        UnreadyRows(tx).mark(job.id, unready)
+        return Conclusion(Next.KEPT, job)
+    if left_open and workflow is not None and workflow.settle is not None and unready is None:
         if end.draining and not end.server_died:
             return Conclusion(Next.KEPT, job)
         return _again(tx, job, end, Next.SETTLE)

@@ -92,6 +92,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("runner.machine",),
     (
+        "runner.unready",
         "runner.ending",
         "runner.running",
         "runner.waiting",

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from runner.crashpoint import crashpoint
-from runner.ending import RunEnd, conclude
+from runner.ending import Next, RunEnd, conclude
 from runner.job import Job, Phase, ProcessIdentity
 from runner.launcher import Launcher
 from runner.proc import name_of
@@ -16,6 +16,7 @@ from runner.stores.cancels import CancelRows
 from runner.stores.jobs import JobRows
 from runner.stores.runs import RunRows
 from runner.tree import containment
+from runner.unready import mark_unready
 
 log = logging.getLogger(__name__)
 _SWEEP_SECONDS = 5.0
@@ -41,6 +42,7 @@ class LocalDispatcher:
         self._wake_loop = wake
         self._sweep, self._before_end = sweep, before_end
         self._left: dict[str, Job] = {}
+        self._laid_aside: dict[str, Job] = {}
         self._look = threading.Event()
         self._look.set()
         self._somebody_waits = threading.Event()  # or may: cleared before it is asked, so that no wake is lost
@@ -122,6 +124,7 @@ class LocalDispatcher:
         return True
 
     def recover(self) -> None:
+        mark_unready(self._store)
         with self._store.read() as tx:
             left = JobRows(tx).held()
         crashpoint("before_sweep")
@@ -136,7 +139,11 @@ class LocalDispatcher:
                 crashpoint("after_take_up")
 
     def look_again(self) -> None:
-        """Takes up the jobs that were left because somebody of theirs would not die, if he has since."""
+        """Takes up the jobs that were left because somebody of theirs would not die, if he has since; and those that
+        are cancelled while they wait, with something open, for a server that can run them.
+        """
+        for job in list(self._laid_aside.values()):
+            self._release_if_ended(job)
         if not self._left:
             return
         undying = self._sweep(list(self._left.values()), 0.0)
@@ -160,7 +167,30 @@ class LocalDispatcher:
 
     def _take_up(self, store: Store, job: Job) -> None:
         """What a dead server was doing goes on, or is brought to its end. It has a slot."""
-        end = RunEnd(
+        end = self._end_of(job)
+        with store.write() as tx:
+            self._before_end(tx)
+            conclusion = conclude(tx, end)
+        if conclusion.next is Next.KEPT:
+            self._laid_aside[job.id] = job
+        if conclusion.next.mode is not None:
+            self._launcher.launch(conclusion.job, conclusion.next.mode)
+        else:
+            self._launcher.free_slot()
+
+    def _release_if_ended(self, job: Job) -> None:
+        """It has no slot: nothing of it ran here."""
+        with self._hasty.read() as tx:
+            if JobRows(tx).get(job.id, archived=True).is_live:
+                return
+        with self._hasty.write() as tx:
+            conclude(tx, self._end_of(job))
+        del self._laid_aside[job.id]
+        self.wake()
+
+    def _end_of(self, job: Job) -> RunEnd:
+        """Of a run that a dead server had."""
+        return RunEnd(
             job.id,
             job.epoch,
             self._node,
@@ -170,10 +200,3 @@ class LocalDispatcher:
             job.containment or containment(),
             server_died=True,
         )
-        with store.write() as tx:
-            self._before_end(tx)
-            conclusion = conclude(tx, end)
-        if conclusion.next.mode is not None:
-            self._launcher.launch(conclusion.job, conclusion.next.mode)
-        else:
-            self._launcher.free_slot()

@@ -246,6 +246,8 @@ def _listed(row: Row[Any]) -> Job:
 
 def _job(row: Row[Any], **known: Any) -> Job:
     """``known``: what is not to be read from the row."""
+    if row.unready is not None and row.status in LIVE:
+        known = {"waiting": {"kind": "type", "reason": row.unready}} | known
     return Job(
         status=JobStatus(row.status),
         process=None if row.pid is None else ProcessIdentity(row.pid, row.start_ticks, row.boot_id),

@@ -39,8 +39,13 @@ def _retried_is_held() -> ColumnElement[bool]:
     return select(retried.c.id).where(retried.c.id == jobs.c.retry_of, held).correlate(jobs).exists()
 
 
-MAY_BE_CLAIMED = (WAITING, ~_lock_is_held(), or_(jobs.c.retry_of.is_(None), ~_retried_is_held()))
-"""It waits, nobody holds its lock, and the job it goes on with is quite over."""
+MAY_BE_CLAIMED = (
+    WAITING,
+    jobs.c.unready.is_(None),
+    ~_lock_is_held(),
+    or_(jobs.c.retry_of.is_(None), ~_retried_is_held()),
+)
+"""It waits, its type can run it, nobody holds its lock, and the job it goes on with is quite over."""
 
 _FIRST_WAITING = (
     select(jobs.c.id)
@@ -111,7 +116,13 @@ class RunRows:
         lease = self._tx.now + LEASE_MS
         times = {"claimed_at": self._tx.now, "released_at": None, "lease_until": lease, "waiting": None}
         no_stop = {"stop_reason": None, "stop_requested_at": None}
-        return {"epoch": _NEXT_EPOCH, "node": node, "settling": False} | _where(process) | no_stop | times | NO_RECEIPTS
+        return (
+            {"epoch": _NEXT_EPOCH, "node": node, "settling": False, "unready": None}
+            | _where(process)
+            | no_stop
+            | times
+            | NO_RECEIPTS
+        )
 
     def bind(self, job_id: str, epoch: int, process: ProcessIdentity) -> bool:
         """Writes down which process has the run, so that a later start can end it."""
