@@ -92,6 +92,15 @@ def empty_database(server: str) -> Iterator[str]:
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def end_sessions(url: str) -> None:
+    """Ends those by which servers hold it, as an administrator of the database does, or its restart."""
+    with create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name LIKE 'runner %%' AND datname = current_database()"
+        )
+
+
 @contextmanager
 def _admin(server: str) -> Iterator[Connection]:
     engine = create_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")

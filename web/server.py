@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from typing import Any, NoReturn
 
@@ -25,6 +26,7 @@ from runner.manager import JobManager
 from runner.settings import Settings
 from runner.sockets import clear, socket_folder, sweep_old_folders
 from runner.stores.migrate import migrate
+from runner.stores.session import DatabaseSession
 from runner.stores.tokens import TokenRows
 from runner.sweep import sweep
 from web.app import create_app
@@ -75,10 +77,13 @@ def begin(demo: bool) -> tuple[JobManager, Any, Watchman]:
         forget_secrets()
         lock = ServerLock(settings)
         lock.take()
+        session = take_session(settings)
         manager = prepare(settings, demo)
         missed = Missed(settings.home / "missed.journal")
         server = listen(manager, missed)
-        return manager, server, open_manager(manager, missed)
+        watchman = open_manager(manager, missed)
+        session.watch(_drain)
+        return manager, server, watchman
     except (OSError, RunnerError, MemoryError) as error:
         raise WrongConfiguration(cannot_start(error)) from error
     except RuntimeError as error:
@@ -96,6 +101,27 @@ def cannot_start(error: Exception) -> str:
         why = str(error) or "no memory"
         return f"The system does not let the server start: {why}; it, or this user, has reached a limit"
     return str(error)
+
+
+def take_session(settings: Settings) -> DatabaseSession:
+    """The hold on a database that is no file. Raises WrongConfiguration, or ServedAlready."""
+    try:
+        session = DatabaseSession(settings.url)
+        session.take()
+    except ModuleNotFoundError as error:
+        raise WrongConfiguration(
+            f"The driver of the database is not installed ({error.name}): for PostgreSQL install "
+            "'cancellable-jobs[postgres]' and write postgresql+psycopg:// in RUNNER_DATABASE_URL"
+        ) from error
+    except SQLAlchemyError as error:
+        raise unusable_database(settings, error) from error
+    return session
+
+
+def _drain(sentence: str) -> None:
+    """This server may not go on: it goes down in order, as on a SIGTERM."""
+    log.error("Going down: %s", sentence)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def prepare(settings: Settings, demo: bool) -> JobManager:

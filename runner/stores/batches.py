@@ -16,6 +16,7 @@ from runner.store import Transaction
 from runner.stores.jobs import change_job
 from runner.stores.runs import CURRENT
 from runner.stores.schema import batch_items, batches, jobs
+from runner.stores.session import demand_server
 
 OPEN, DONE = "open", "done"
 UNKNOWN = "unknown"
@@ -80,7 +81,7 @@ class BatchRows:
         self._run = tx.connection.execute
 
     def guard(self, epoch: int, call_ms: int) -> None:
-        """Refuses further acts of a run that was superseded, asked to stop, or has lost its lease.
+        """Refuses further acts of a run that was superseded, asked to stop, or has lost its lease or its server.
 
         Else the lease is stretched over the call, so that nobody takes the job over in the middle of it.
         """
@@ -92,6 +93,7 @@ class BatchRows:
             raise StopRequested
         if row.lease_until <= now:
             raise LeaseOver
+        demand_server(self._tx.connection)
         self._changed(lease_until=max(row.lease_until, now + call_ms))
 
     def fence(self, epoch: int) -> None:

@@ -27,7 +27,7 @@ from runner.stores.versions import Versions
 LOCK_SECONDS = 5.0
 """How long a transaction waits for another's lock before it gives up."""
 
-HELD_SECONDS = 60.0
+HELD_SECONDS = 2.0
 """So long a writer may do nothing in PostgreSQL before it ends the transaction: one that is frozen, or whose machine is
 gone, would keep all others from writing."""
 

@@ -95,7 +95,7 @@ class RunRows:
     def claim_next(self, node: str, process: ProcessIdentity | None = None) -> Job | None:
         """Claims the first waiting job whose lock is free: by priority, then by age."""
         given = {"now": self._tx.now}
-        return changed_job(self._tx, None, _IS_FIRST, given=given, **self._claimed(node, process))
+        return changed_job(self._tx, None, WAITING, _IS_FIRST, given=given, **self._claimed(node, process))
 
     def first_waiting(self) -> str | None:
         """The job that ``claim_next`` would claim."""

@@ -22,6 +22,7 @@ from runner.groups.queue import QueueRows
 from runner.stores.database import SqlStore
 from runner.stores.group_schema import memberships, observations, webhook_messages
 from runner.stores.migrate import migrate
+from runner.stores.session import DatabaseSession
 from runner.webhook import Sign
 from tests.gateways.slow import configure, removed_ids
 from tests.unit.groupstore import WA_ID
@@ -36,9 +37,13 @@ WRITERS = 4
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     on_sqlite = request.param == "sqlite"
-    return f"sqlite:///{tmp_path / 'runner.db'}" if on_sqlite else str(request.getfixturevalue("postgres_url"))
+    found = f"sqlite:///{tmp_path / 'runner.db'}" if on_sqlite else str(request.getfixturevalue("postgres_url"))
+    session = DatabaseSession(found)  # no call begins on a database that no server holds
+    session.take()
+    yield found
+    session.close()
 
 
 @pytest.fixture

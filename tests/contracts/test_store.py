@@ -30,6 +30,7 @@ from runner.stores.jobs import JobFilter, JobRows, NewJob
 from runner.stores.keys import KeyRows
 from runner.stores.migrate import migrate
 from runner.stores.runs import LEASE_MS, RunRows
+from runner.stores.session import DatabaseSession
 
 ME = ProcessIdentity(4242, 17, "this boot")
 
@@ -54,9 +55,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, times: Times) -> Itera
     on_sqlite = request.param == "sqlite"
     url = f"sqlite:///{tmp_path / 'runner.db'}" if on_sqlite else request.getfixturevalue("postgres_url")
     migrate(url)
+    session = DatabaseSession(url)  # no call begins on a database that no server holds
+    session.take()
     found = SqlStore(url, times.clock())
     yield found
     found.close()
+    session.close()
 
 
 def add(store: SqlStore, job_id: str, lock_key: str | None = None, **values: Any) -> str:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from runner.settings import Settings
+from runner.stores.session import DatabaseSession, ServedAlready
 from tests.endtoend.server import ROOT, Server
-from tests.waiting import free_port
+from tests.postgres import end_sessions
+from tests.waiting import free_port, wait_for
 
 CANARY = "canary-that-nobody-may-see-0123456789abcdef"
 WRONG_CONFIGURATION = 78
@@ -34,7 +36,7 @@ def test_no_process_of_a_server_inherits_its_secrets(tmp_path: Path, lower: bool
         assert told == []
         assert (tmp_path / f"{CANARY}.db").is_file(), "the settings were read all the same"
     finally:
-        server.kill()
+        server.close()
 
 
 def test_every_secret_of_the_settings_is_known_as_one() -> None:
@@ -44,7 +46,7 @@ def test_every_secret_of_the_settings_is_known_as_one() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["100%25 sure?really=1#yes", "50%", "a b+c&d", "é:@"])
+@pytest.mark.parametrize("name", ["1%25?r=1#y", "50%", "a b+c&d", "é:@"])
 def test_the_database_lies_in_the_home_whatever_its_name(tmp_path: Path, name: str) -> None:
     home = tmp_path / name
     home.mkdir()
@@ -80,7 +82,7 @@ def test_a_second_server_on_a_link_to_the_database_is_refused(tmp_path: Path) ->
         ):
             assert f"process {server.pid} holds" in _start_in_vain(**given)
     finally:
-        server.kill()
+        server.close()
 
 
 def _start_in_vain(**given: str) -> str:
@@ -90,3 +92,39 @@ def _start_in_vain(**given: str) -> str:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == WRONG_CONFIGURATION, done
     return done.stderr
+
+
+def test_a_second_server_on_one_postgresql_database_is_refused(tmp_path: Path, postgres_url: str) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    server = Server(tmp_path / "first", database_url=postgres_url)
+    server.start()
+    try:
+        refused = _start_in_vain(RUNNER_HOME=str(tmp_path / "second"), RUNNER_DATABASE_URL=postgres_url)
+        assert f"A server works on this database already: process {server.pid} on" in refused
+        assert server.call("GET", "/readyz")[0] == 200, "the first one goes on"
+    finally:
+        server.close()
+
+
+def test_a_server_whose_database_another_has_taken_goes_down_in_order(tmp_path: Path, postgres_url: str) -> None:
+    server = Server(tmp_path, database_url=postgres_url)
+    server.start()
+    other = DatabaseSession(postgres_url)
+    try:
+        wait_for(lambda: _takes(other, postgres_url), "the other has it")
+        assert server.wait() == 0
+        assert "Going down: A server works on this database already" in (tmp_path / "server.log").read_text()
+    finally:
+        other.close()
+        server.close()
+
+
+def _takes(session: DatabaseSession, url: str) -> bool:
+    """Ends the session of whoever has it, and is quicker than they are."""
+    end_sessions(url)
+    try:
+        session.take()
+    except ServedAlready:
+        return False
+    return True
