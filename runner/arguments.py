@@ -10,7 +10,7 @@ import math
 import operator
 from typing import Any
 
-from runner.store import storable
+from runner.storable import storable
 
 MOST = 2**53 - 1
 """The largest whole number that every reader of JSON takes for the same."""

@@ -150,6 +150,7 @@ class Batch(Sequence[Item]):
 
         A function and not a ``with`` block, because it must be possible to do it again: a commit that fails after
         the call is repeated until it is on disk, the call never. Items intended and not returned stay open.
+        Raises NotStorable, once it is on disk, where something of the job could not be kept.
         """
         if self.committed:
             raise RuntimeError("a batch is committed once")
@@ -166,6 +167,7 @@ class Batch(Sequence[Item]):
         self.committed, self.is_open = True, still_open > 0
         done()
         crashpoint("after_settle" if self.left_open else "after_batch_commit")
+        self._job.ledger.check_kept()
 
     def _processed(self, settled: Sequence[LedgerItem], still_open: int) -> int:
         if self.loop is not None and not self.loop.counts:

@@ -35,7 +35,8 @@ from runner.outlets import Outlets
 from runner.priority import give_way
 from runner.proc import descendants
 from runner.settings import Settings
-from runner.store import Store, storable
+from runner.storable import fit, storable
+from runner.store import Store
 from runner.tree import MARK, identify, send_signal
 from runner.watch import end_with_server
 from runner.workflow import JobConfig, JobStopped, Workflow, find_workflow, load_workflows
@@ -162,9 +163,19 @@ def _end_of(job: JobContext, settings: Settings) -> JsonDict:
     """Runs the job and writes its end, except for a failure while it is being stopped: that is left to the server,
     which alone knows of a cancel that the store could not take yet.
     """
+    try:
+        return _come_to_an_end(job, settings)
+    finally:
+        job.ledger.end()
+
+
+def _come_to_an_end(job: JobContext, settings: Settings) -> JsonDict:
     is_run = job.run.mode != "settle"
     try:
-        _perform(job, settings)
+        try:
+            _perform(job, settings)
+        finally:
+            job.ledger.only_here()  # a fork's child comes by this frame, too, with an error or without
         return {"ended": _complete(job) if is_run else "settled"}
     except JobStopped:
         return {"ended": "stopped"}
@@ -229,16 +240,16 @@ def _checked(returned: object) -> JsonDict:
         return {}
     if not isinstance(returned, dict):
         raise TypeError(f"a workflow returns a dict or None, not {type(returned).__name__}")
-    json.dumps(returned, allow_nan=False)
-    return returned
+    fitted: JsonDict = fit("what the workflow returned", returned)
+    return fitted
 
 
 def _in_words(error: BaseException) -> str:
     """For people, and fit for any database."""
     error = getattr(error, "orig", None) or error  # without the statement and its parameters
     try:
-        said = str(error)
-    except Exception:
+        said = str.__str__(str(error))
+    except BaseException:  # it may do whatever it likes, even exit
         said = ""
     plain = type(error).__module__.startswith("runner.")
     text = said if plain and said else f"{type(error).__name__}: {said}"

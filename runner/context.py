@@ -179,6 +179,7 @@ class JobContext(Checkpoints):
     def commit(self, book: Booking | None = None) -> None:
         """A commit outside a batch: whatever ``book(tx)`` writes, and ``result``, in one transaction."""
         self.ledger.commit(None, self.state, book, lambda _: self.state.progress)
+        self.ledger.check_kept()
 
     def commit_batch(self, batch: Batch[Any], book: Booking, processed: Callable[[int], int]) -> int:
         """One batch's commit; returns how many of its items stay open."""

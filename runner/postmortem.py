@@ -12,7 +12,7 @@ from runner.job import JsonDict, ProcessIdentity
 from runner.outlets import STACKS_SIGNAL
 from runner.snapshot import snapshot
 from runner.stacks import Frame, Stack, Stacks, read_stacks, where
-from runner.store import storable
+from runner.storable import storable
 from runner.tree import send_signal
 
 MOST_BYTES = 64_000

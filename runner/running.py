@@ -15,7 +15,7 @@ from runner.job import Job, JsonDict, Phase, StopReason
 from runner.proc import name_of
 from runner.process import JobProcess
 from runner.stop import Act, Ladder, at_kill, begin, step
-from runner.store import storable
+from runner.storable import storable
 
 log = logging.getLogger(__name__)
 _DYING_SECONDS, _LOOK_SECONDS = 0.002, 0.2

@@ -15,11 +15,6 @@ from sqlalchemy import Connection
 from runner.clock import Clock
 
 
-def storable(text: str) -> str:
-    """Fit for any database: half a character or a NUL in what comes from outside must not cost the write."""
-    return text.replace("\0", "").encode(errors="replace").decode()
-
-
 @dataclass(frozen=True)
 class Transaction:
     """One transaction on one connection. ``now`` is the time its rows carry."""

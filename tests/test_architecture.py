@@ -56,6 +56,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "runner.config",
         "runner.declaration",
         "runner.workflow",
+        "runner.fitting",
         "runner.ledger",
         "runner.positions",
         "runner.source",

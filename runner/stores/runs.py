@@ -22,6 +22,9 @@ LEASE_MS = 15_000
 
 
 SETTLING = jobs.c.settling.is_(True)
+_STILL_COMMITS = or_(jobs.c.status.not_in([JobStatus.COMPLETED, JobStatus.FAILED]), SETTLING)
+"""A cancelled job's run finishes its batch; after an end that the run gave itself only a settling has more to say."""
+
 OF_EPOCH = jobs.c.epoch == bindparam("run_epoch")
 CURRENT = (HELD, OF_EPOCH)
 """The run named by ``run_epoch`` is the one that may write."""
@@ -156,22 +159,22 @@ class RunRows:
         self,
         job_id: str,
         epoch: int,
-        *,
         progress: Progress,
-        result: JsonDict,
-        position: Any,
+        *,
         settled: bool,
         got_on: bool = True,
+        **kept: Any,
     ) -> None:
-        """What one batch changes of its job's row. ``settled`` says that a ledger entry changed; ``got_on``, that it
-        was not only put back what a crash had left: a job that always dies there would else never be failed.
+        """What one batch changes of its job's row. ``kept``: result and position, as far as they can be written.
+        ``settled`` says that a ledger entry changed; ``got_on``, that it was not only put back what a crash had left:
+        a job that always dies there would else never be failed. Raises RunSuperseded, also once the job has an end.
         """
-        values: JsonDict = {"progress": progress.as_json(), "result": result, "position": position}
+        values: JsonDict = {"progress": progress.as_json(), **kept}
         if got_on:
             values["crashes"] = 0
         if settled:
             values["ledger_version"] = _NEXT_LEDGER_VERSION
-        if not change_job(self._tx, job_id, *CURRENT, given={"run_epoch": epoch}, **values):
+        if not change_job(self._tx, job_id, *CURRENT, _STILL_COMMITS, given={"run_epoch": epoch}, **values):
             raise RunSuperseded(job_id, epoch)
 
     def finish(self, job_id: str, epoch: int, status: JobStatus, **values: Any) -> bool:
