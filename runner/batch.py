@@ -10,7 +10,8 @@ from runner.backoff import Backoff
 from runner.crashpoint import crashpoint
 from runner.errors import LoopMisused, StopRequested
 from runner.ledger import REQUEUED, Booking
-from runner.store import Transaction, storable
+from runner.storable import storable
+from runner.store import Transaction
 from runner.stores.batches import LedgerItem, OpenBatch
 
 if TYPE_CHECKING:
