@@ -10,7 +10,6 @@ from runner.backoff import Backoff
 from runner.crashpoint import crashpoint
 from runner.errors import LoopMisused, StopRequested
 from runner.ledger import REQUEUED, Booking
-from runner.storable import storable
 from runner.store import Transaction
 from runner.stores.batches import LedgerItem, OpenBatch
 
@@ -179,19 +178,25 @@ class Batch(Sequence[Item]):
 
 
 def _checked(booked: Iterable[Any]) -> list[LedgerItem]:
+    """What was done must not be forgotten, so a key that cannot be kept stops nothing: it fails the job later."""
     found = list(booked)
-    _check_keys(found)
+    _check_kinds(found)
     return found
+
+
+def _check_kinds(items: Sequence[Any]) -> None:
+    for item in items:
+        if not isinstance(item, LedgerItem):
+            raise LoopMisused(f"the ledger takes LedgerItem(key, …), not {type(item).__name__}")
 
 
 def _check_keys(items: Sequence[Any]) -> None:
     """Raises LoopMisused, in the workflow's own frame, for what the ledger could not keep apart."""
+    _check_kinds(items)
     seen: set[str] = set()
     for item in items:
-        if not isinstance(item, LedgerItem):
-            raise LoopMisused(f"the ledger takes LedgerItem(key, …), not {type(item).__name__}")
         key: Any = item.key
-        if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY or key != storable(key):
+        if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY:
             raise LoopMisused(
                 f"the key of a LedgerItem is a text of 1 to {_LONGEST_KEY} characters, not {key!r:.80}; say str(…)"
             )

@@ -11,6 +11,7 @@ from runner.storable import NotStorable, fit, storable
 from runner.stores.batches import LedgerItem
 
 Faults = list[NotStorable]
+LONGEST_KEY = 200
 
 
 def fitted_items(items: Iterable[LedgerItem], names: Mapping[str, str], faults: Faults) -> list[LedgerItem]:
@@ -63,6 +64,9 @@ def fit_position(position: Any) -> Any:
 
 def _fitted_item(item: LedgerItem, faults: Faults) -> LedgerItem:
     key = _text_of("the key of an item", item.key, faults) or ""
+    if len(key) > LONGEST_KEY:
+        faults.append(NotStorable("the key of an item", f"it has more than {LONGEST_KEY} characters"))
+        key = key[:LONGEST_KEY]
     outcome = _text_of("an outcome", item.outcome, faults)
     try:
         data = fit("what belongs to an item", item.data)

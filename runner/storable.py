@@ -19,10 +19,10 @@ _MAY_BE_NUL = "\\u0000"
 
 
 class NotStorable(ValueError):
-    """``what`` of a job cannot be kept, and ``why``."""
+    """``what`` of a job cannot be kept, and ``why``; ``said``: by whatever found it."""
 
-    def __init__(self, what: str, why: str) -> None:
-        super().__init__(f"{what} cannot be kept: {why}")
+    def __init__(self, what: str, why: str, *, said: str = "") -> None:
+        super().__init__(f"{said}: {what} cannot be kept, {why}" if said else f"{what} cannot be kept: {why}")
         self.what, self.why = what, why
 
 
@@ -51,7 +51,7 @@ def fit(what: str, value: Any, *, exact: bool = False, most: int = MOST_BYTES) -
     except RecursionError:
         raise NotStorable(what, _too_deep()) from None
     except BaseException as error:  # of a class of the workflow's own: whatever it does when it is looked at
-        raise NotStorable(what, f"it is no JSON ({_in_short(error)})") from None
+        raise NotStorable(what, "it is no JSON", said=_in_short(error)) from None
 
 
 _ADVICE = "Keep it elsewhere, in a file or a table, and only its name here"

@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "runner.networks",
         "runner.numbering",
     ),
+    ("runner.storable",),
     ("runner.job", "runner.token"),
     (
         "runner.abort",
