@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from runner.config import JobConfig
-from runner.store import storable
+from runner.storable import storable
 
 START_OPTIONS = frozenset(
     {"type", "ifBusy", "priority", "runAt", "timeoutMs", "maxAttempts", "retryDelayMs", "after", "maxMemoryMb"}

@@ -13,6 +13,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from runner.clock import Clock
+from runner.storable import storable as storable
 
 
 @dataclass(frozen=True)
