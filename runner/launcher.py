@@ -23,6 +23,7 @@ from runner.stores.jobs import JobRows
 from runner.stores.runs import RunRows
 
 log = logging.getLogger(__name__)
+_SILENT_SECONDS = 0.5
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Launcher:
         self._store, self._settings, self._clock, self._pool, self._wake = store, settings, clock, pool, wake
         self._for_job: JsonDict = settings.for_job()
         self._slots = 0
+        self._silent_until = 0.0  # the store did not answer just now, in boot seconds
         self._waiting: deque[Launch] = deque()
         self._expected: dict[str, bool] = {}  # whether it was to be stopped before it was launched
         self.lock = threading.RLock()
@@ -123,9 +125,9 @@ class Launcher:
         """Launches what is due and has a process now. Called by the loop. What waits when no more runs are begun
         keeps its claim, for the next start.
         """
-        if self.closed:
-            return
         now = self._clock.boot_seconds()
+        if self.closed or now < self._silent_until:
+            return
         for item in [item for item in tuple(self._waiting) if item.not_before <= now]:
             process = self._pool.take()
             if process is None:
@@ -136,6 +138,8 @@ class Launcher:
                 self._pool.put_back(process)
             else:
                 self._bind_and_send(item, process)
+            if now < self._silent_until:  # of a store that does not answer nothing more is asked: the loop has to go on
+                return
 
     def hurry(self, job_id: str) -> None:
         """The job is to be stopped: a launch that waits for a process is withdrawn, a settling waits no longer. Called
@@ -155,7 +159,8 @@ class Launcher:
     def next_at(self) -> list[float]:
         """When a launch that waits for its time is due, in boot seconds; one that is due waits to be woken."""
         now = self._clock.boot_seconds()
-        return [item.not_before for item in tuple(self._waiting) if item.not_before > now]
+        silent = [self._silent_until] if self._waiting and self._silent_until > now else []
+        return silent + [item.not_before for item in tuple(self._waiting) if item.not_before > now]
 
     def missing_processes(self) -> int:
         """How many launches wait for nothing but a process."""
@@ -199,6 +204,7 @@ class Launcher:
                 now = JobRows(tx).get(job.id, archived=True)
         except StoreUnavailable as error:
             log.warning("%s", error)
+            self._silent_until = self._clock.boot_seconds() + _SILENT_SECONDS
             return False
         return now.epoch == job.epoch and (item.mode == "settle" or (now.stop_reason is None and now.is_live))
 

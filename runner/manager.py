@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -17,7 +17,8 @@ from runner.dispatcher import Dispatcher
 from runner.dispatchers.local import LocalDispatcher
 from runner.ending import Conclusion, Next
 from runner.errors import Draining, JobFinished, JobLive, NoBirths, StoreUnavailable
-from runner.job import Job, JobStatus, JsonDict, Progress, StopReason
+from runner.job import Job, JobStatus, JsonDict, Progress
+from runner.leaving import Leaving
 from runner.machine import Machine
 from runner.opening import open_store
 from runner.pausing import Pauser
@@ -31,7 +32,7 @@ from runner.stores.jobs import JobFilter, JobRows
 from runner.stores.keys import KeyRows
 from runner.stores.runs import RunRows
 from runner.supervisor import Supervisor
-from runner.workflow import grace_of, load_workflows
+from runner.workflow import load_workflows
 
 log = logging.getLogger(__name__)
 _LEASE_SECONDS = 5.0
@@ -234,28 +235,13 @@ class JobManager:
             JobRows(tx).forget_archived_before(now - self.settings.retention_days * _DAY_MS, _REAP_AT_ONCE)
 
     def drain(self, done: threading.Event) -> int:
-        """Stops every job at its next checkpoint, forcing those that do not heed; returns how many were forced.
+        """Stops every job at its next checkpoint, forcing those that do not heed; returns how many were forced, or are
+        left to be concluded by the next start because the store does not answer.
 
         No job is started from here on; status and cancel still answer. ``done``: set by a second signal, which
         cuts the waiting short. Resumable jobs go on at the next start.
         """
-        self._supervisor.drain()
-        crashpoint("after_drain_begun")
-        self._stop_for_drain([job for one in self._supervisor.running_ids() if (job := self._supervisor.job_of(one))])
-        while not (self._supervisor.is_idle() or done.wait(0.02)):
-            pass
-        return self._supervisor.forced
-
-    def _stop_for_drain(self, running: Sequence[Job]) -> None:
-        try:
-            with self.store.write() as tx:
-                for job in running:
-                    RunRows(tx).request_stop(job.id, StopReason.DRAIN)
-            crashpoint("after_drain_commit")
-        except StoreUnavailable as error:
-            log.warning("The jobs are stopped unrecorded: %s", error)
-        for job in running:
-            self._supervisor.stop(job.id, job.epoch, grace_of(job, self.settings))
+        return Leaving(self.store, self.settings, self.clock, self._supervisor).drain(done)
 
     def close(self) -> None:
         self._supervisor.close()

@@ -33,7 +33,8 @@ AFTER_END_SECONDS = 5.0
 class Running:
     """What is known of the run here; what must outlive the server is in the store. ``job``: as it was launched.
 
-    ``exited``: its sentinel has fired, as all do when the fork server dies; ``exited_at``: when it was seen gone.
+    ``exited``: its sentinel has fired, as all do when the fork server dies; ``exited_at``: when it was seen gone;
+    ``proved``: and nobody of its tree lives.
     ``look_at``: when to ask next whether all of it is. ``unrecorded``: what the store has still to be told: (kind,
     time). ``limit``: which limit it went beyond, and in words. Times of the ladder and those that end in ``_at`` are
     boot seconds.
@@ -52,6 +53,7 @@ class Running:
     post_mortem: JsonDict | None = None
     exited: bool = False
     exited_at: float | None = None
+    proved: bool = False
     look_at: float = 0.0
     unrecorded: list[tuple[str, int]] = field(default_factory=list)
     signals: list[JsonDict] = field(default_factory=list)
@@ -79,10 +81,10 @@ class Running:
                 crashpoint("before_ack_recorded")
                 self.acknowledged = True
                 self.began_at = self.clock.boot_seconds()
-                self.unrecorded.append(("ack", self._not_ahead(message["ack"])))
+                self.unrecorded.append(("ack", min(message["ack"], self.clock.now_ms())))
             elif "seen" in message:
                 self._saw_at = self.clock.boot_seconds()
-                self.unrecorded.append(("seen", self._not_ahead(message["seen"])))
+                self.unrecorded.append(("seen", min(message["seen"], self.clock.now_ms())))
             elif "ended" in message and self.ended is None:
                 self.ended = message["ended"]
                 self.error = storable(message["error"][:_LONGEST_ERROR]) if message.get("error") else None
@@ -101,9 +103,6 @@ class Running:
         self.error = self.error or f"it was ended by force: {fault}"
         self.process.bell.ring()
         self._kill()
-
-    def _not_ahead(self, at: int) -> int:
-        return min(at, self.clock.now_ms())
 
     def send_away(self) -> None:
         """The process does not get the job after all; it ends by itself, or is ended."""
@@ -155,6 +154,8 @@ class Running:
         self.climb()
         if self.is_being_killed and not self.exited:  # a fork server that is stopped tells of nobody's end
             self.exited = self.has_exited()
+        if self.exited and not self.proved and self.look_at <= self.clock.boot_seconds():
+            self.proved = self.is_gone()
 
     def climb(self) -> None:
         """Does what the ladder says is due now."""

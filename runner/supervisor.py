@@ -121,6 +121,14 @@ class Supervisor:
     def running_ids(self) -> list[str]:
         return [run.job_id for run in self._all() if run.mode != "settle"]
 
+    def unconcluded(self) -> list[str]:
+        """Of whom the store has not taken down the end."""
+        return [run.job_id for run in self._all()]
+
+    def unproved(self) -> list[str]:
+        """Of whom somebody may live."""
+        return [run.job_id for run in self._all() if not run.proved]
+
     def is_idle(self) -> bool:
         return not self.launcher.running
 
@@ -157,13 +165,15 @@ class Supervisor:
     def _tick(self) -> None:
         due = self._wait()
         self.beat_at = self._clock.boot_seconds()
-        self._apart("What waits for a process cannot be launched", self.launcher.launch_waiting)
-        self._pool.want(self.launcher.missing_processes())
         self._watch_new()
         self._limits.enforce(due)
         self._limits.look_at_memory(self._all())
         for run in due:
             self._apart(f"{run.job_id} cannot be signalled", run.attend)
+        # Whatever is due is sent by now. What follows asks the store, which may not answer.
+        self._apart("What waits for a process cannot be launched", self.launcher.launch_waiting)
+        self._pool.want(self.launcher.missing_processes())
+        self._watch_new()
         record(self._store, [run for run in due if not run.exited])
         self._conclude_withdrawn()
         for run in due:
@@ -222,7 +232,7 @@ class Supervisor:
 
     def _collect(self, run: Running) -> None:
         """Concludes a run whose tree is empty; what it said last is written in the same transaction."""
-        if not run.exited or run.look_at > self._clock.boot_seconds() or not run.is_gone():
+        if not run.proved or run.look_at > self._clock.boot_seconds():
             return
         run.listen(to_the_last=True)
         news, end = run.worth_telling(list(run.unrecorded)), run.as_end(self._node, draining=self.draining)

@@ -13,7 +13,11 @@ from runner.manager import JobManager
 log = logging.getLogger(__name__)
 
 STOPPED, BROKEN, FORCED, ABANDONED = 0, 1, 3, 4
-"""Exit codes: all jobs stopped by themselves; draining failed; some had to be forced; a second signal, jobs left."""
+"""Exit codes: all jobs stopped by themselves; draining failed; some had to be forced, or are concluded only by the next
+start; a second signal, jobs left."""
+
+_LEAVE_SECONDS = 15.0
+"""How long the last steps may take, once no job runs any more."""
 
 
 class Draining:
@@ -22,6 +26,7 @@ class Draining:
     def __init__(self, manager: JobManager) -> None:
         self._manager = manager
         self._begun = self._is_done = False
+        self._is_over = threading.Event()
         self.code = STOPPED
 
     def listen(self) -> None:
@@ -38,6 +43,7 @@ class Draining:
         """All is done. A signal in the last moments changes neither that nor the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
+        self._is_over.set()
 
     def _begin(self, _number: int, _frame: FrameType | None) -> None:
         if self._begun:
@@ -62,6 +68,8 @@ class Draining:
             self.code = BROKEN
         self._is_done = True
         os.kill(os.getpid(), signal.SIGUSR1)
+        if not self._is_over.wait(_LEAVE_SECONDS):  # the main thread hangs on something; no job does any more
+            os._exit(self.code)
 
     def _leave(self, _number: int, _frame: FrameType | None) -> None:
         """By our own hand alone: from whoever else the signal means nothing here."""

@@ -31,6 +31,7 @@ HELD_SECONDS = 2.0
 """So long a writer may do nothing in PostgreSQL before it ends the transaction: one that is frozen, or whose machine is
 gone, would keep all others from writing."""
 
+_BROKEN_FILE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _READING, _WRITING = "BEGIN", "BEGIN IMMEDIATE"
 _WRITE_LOCK = 0x72756E6E6572  # any number that nobody else asks PostgreSQL for
 
@@ -129,10 +130,12 @@ def _is_mistake(error: Exception) -> bool:
 
     A connection that PostgreSQL ended is none, whatever it says of the reason.
     """
-    if isinstance(error, DBAPIError) and not isinstance(error, OperationalError):
-        return not error.connection_invalidated
     cause = error.orig if isinstance(error, DBAPIError) else None
     code = getattr(cause, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF in _BROKEN_FILE:
+        return False
+    if isinstance(error, DBAPIError) and not isinstance(error, OperationalError):
+        return not error.connection_invalidated
     return code == sqlite3.SQLITE_ERROR and not str(cause).startswith("no such table")
 
 
