@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from runner.clock import iso
@@ -12,6 +13,12 @@ if TYPE_CHECKING:  # what needs database code is loaded by the command that runs
     from runner.settings import Settings
 
 MOST_NAMES = 20
+
+_ENDS = {
+    "entry": "The end is when the zip was made; if that is wrong, say --exported-at",
+    "file": "The end is the file's own time; if it was copied since, say --exported-at",
+    "line": "The end is its last line, since the file's own time says nothing; else say --exported-at",
+}
 
 
 def tell_members(summary: MembersSummary, settings: Settings) -> None:
@@ -44,17 +51,48 @@ def tell_chat(summary: ChatSummary, settings: Settings) -> None:
         if count:
             say(f"  {count} {of_one if count == 1 else of_more}")
     say(f"Activity is known from {iso(summary.observed_from)} to {iso(summary.observed_to)}")
-    if not summary.exported_at_given:
-        say("  The end is the file's own time; if it was copied since, say --exported-at")
+    if summary.made_by in _ENDS:
+        say(f"  {_ENDS[summary.made_by]}")
     if summary.unread_lines:
         were = "was" if summary.unread_lines == 1 else "were"
         say(f"{counted(summary.unread_lines, 'line')} before the first message {were} not read")
     _tell_former(summary)
+    for warning in _warnings(summary, settings):
+        say(f"Warning: {warning}")
     _tell_unmatched(summary)
     _tell_place(summary.group_name, summary.group_wa_id, settings)
     if summary.chat_name is not None:
         names = f"in the file the chat is called {summary.chat_name}, here {summary.group_name}"
         say(f"Warning: {names}. Is it the right file?")
+
+
+def _warnings(summary: ChatSummary, settings: Settings) -> Iterator[str]:
+    from runner.groups.activity import span
+
+    slack_ms = int(settings.observation_slack_hours * 3_600_000)
+    age = summary.taken_at - summary.observed_to
+    if summary.is_doubted:
+        yield "the file is older than --exported-at says; what was said meanwhile would be in no export"
+    if summary.gap:
+        yield summary.gap
+    elif not summary.is_followed and age > slack_ms:
+        yield (
+            f"the export ends {span(age)} ago, and an export is good for {span(slack_ms)} "
+            "(RUNNER_OBSERVATION_SLACK_HOURS): nobody can be found inactive by it now. Export the chat again, and "
+            "import that"
+        )
+    if summary.cut_lines:
+        yield f"{counted(summary.cut_lines, 'line')} of more than 8,192 characters {_were(summary.cut_lines)} cut there"
+    if summary.fallen_lines:
+        lines = counted(summary.fallen_lines, "message stands", "messages stand")
+        yield (
+            f"{lines} behind later ones: whoever wrote them counts as active at the time of these. If two exports were "
+            "joined, import each by itself"
+        )
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def counted(count: int, one: str, more: str | None = None) -> str:

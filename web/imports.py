@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,6 +46,9 @@ def members(
     observed_since: Annotated[
         str | None, typer.Option(metavar="DATE", help="All activity since then is known, and on the list.")
     ] = None,
+    listed_at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="When the list was made. Default: the file's own time.")
+    ] = None,
     time_zone: Zone = None,
     country: Country = None,
 ) -> None:
@@ -52,10 +56,10 @@ def members(
     from runner.groups.imports import import_members
 
     zone = _zone(time_zone)
-    since = _moment("--observed-since", observed_since, zone)
+    since, made = _moment("--observed-since", observed_since, zone), _moment("--listed-at", listed_at, zone)
     code = _country(country)
     with opened_store(ExportError) as store:
-        summary = import_members(store, file, group, since, zone=zone, country=code)
+        summary = import_members(store, file, group, since, listed_at=made, zone=zone, country=code)
     tell_members(summary, read_settings())
 
 
@@ -85,12 +89,13 @@ def chat(  # noqa: PLR0913, PLR0917 - each is an option of the command
     code = _country(country)
     matches = None if match_names == ASK else match_names
     with opened_store(ExportError) as store, _saying_where():
-        take = partial(import_chat, store, file, group, zone=zone, exported_at=made, country=code)
-        summary = _take(partial(take, other_people=other_people), date_order, matches)
+        take = partial(import_chat, store, file, group, zone=zone, country=code)
+        first = partial(take, other_people=other_people, matches=matches)
+        summary, made = _when_made(partial(_take, first, date_order), made, zone)
         if match_names == ASK and summary.unmatched:
             with ask_for_matches(store, group, summary.unmatched, code) as answers:
                 if answers is not None:
-                    answered = partial(take, date_order=summary.date_order, matches=answers)
+                    answered = partial(take, date_order=summary.date_order, matches=answers, exported_at=made)
                     summary = _take_answers(answered, other_people)
     tell_chat(summary, read_settings())
 
@@ -109,10 +114,30 @@ def _saying_where() -> Iterator[None]:
         ) from None
 
 
-def _take(take: Callable[..., ChatSummary], order: DateOrder | None, matches: Path | None) -> ChatSummary:
-    """Where the dates can be read in two ways, somebody at the terminal is asked; else the question is the answer."""
+def _when_made(
+    take: Callable[..., ChatSummary], made: int | None, zone: tzinfo | None
+) -> tuple[ChatSummary, int | None]:
+    """Where the file may have been downloaded since it was made, somebody at the terminal is asked; see ``_take``."""
+    from runner.groups.export_made import MadeOpen
+
     try:
-        return take(date_order=order, matches=matches)
+        return take(exported_at=made), made
+    except MadeOpen as question:
+        complain(question)
+        if not sys.stdin.isatty():
+            raise typer.Exit(QUESTION) from None
+        said = typer.prompt("When was it made? A time, or Enter to stop", default="", show_default=False)
+        if not said:
+            raise typer.Exit(QUESTION) from None
+    made = _moment("--exported-at", said, zone)
+    return take(exported_at=made), made
+
+
+def _take(take: Callable[..., ChatSummary], order: DateOrder | None, *, exported_at: int | None) -> ChatSummary:
+    """Where the dates can be read in two ways, somebody at the terminal is asked; else the question is the answer."""
+    take = partial(take, exported_at=exported_at)
+    try:
+        return take(date_order=order)
     except DateOrderOpen as question:
         complain(question)
         if not sys.stdin.isatty():
@@ -121,7 +146,7 @@ def _take(take: Callable[..., ChatSummary], order: DateOrder | None, matches: Pa
         chosen = next((order for order in question.orders if order == said), None)
         if chosen is None:
             raise typer.Exit(QUESTION) from None
-    return take(date_order=chosen, matches=matches)
+    return take(date_order=chosen)
 
 
 def _take_answers(take: Callable[..., ChatSummary], other_people: bool) -> ChatSummary:
@@ -137,10 +162,32 @@ def _take_answers(take: Callable[..., ChatSummary], other_people: bool) -> ChatS
 
 
 def _zone(name: str | None) -> tzinfo | None:
+    local = os.environ.get("TZ", "").removeprefix(":")
+    if name is None and "/" in local and not local.startswith("/") and not _exists(local):
+        # The machine's clock would then be read as UTC, without a word.
+        raise typer.BadParameter(f"{_unknown(local)} (TZ); or say --time-zone UTC", param_hint="TZ")
+    if name is not None and not _exists(name):
+        raise typer.BadParameter(_unknown(name), param_hint="--time-zone")
+    return None if name is None else UTC if name.upper() == "UTC" else ZoneInfo(name)
+
+
+def _exists(name: str) -> bool:
+    if name.upper() == "UTC":
+        return True
     try:
-        return None if name is None else ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise typer.BadParameter("is no time zone, such as Europe/Lisbon", param_hint="--time-zone") from None
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _unknown(name: str) -> str:
+    if _exists("Europe/Lisbon"):
+        return f"{name} is no time zone, such as Europe/Lisbon"
+    return (
+        f"{name} cannot be looked up: this machine has no time zone database. Install it ('pip install tzdata', or the "
+        "system's package tzdata), and try again"
+    )
 
 
 def _country(code: str | None) -> str | None:

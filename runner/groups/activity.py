@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import and_, case, delete, func, insert, literal, select, update
 
@@ -22,6 +22,16 @@ class Watch:
 
     since: int
     until: int
+
+
+@dataclass(frozen=True)
+class Observation:
+    """In UTC milliseconds. ``live``: whether it goes on, of a gateway's events; None: of a file, which is over."""
+
+    from_ms: int
+    to_ms: int
+    source: str
+    live: bool | None
 
 
 @dataclass(frozen=True)
@@ -112,31 +122,40 @@ class ActivityRows:
         """
         watch: Watch | None = None
         reaches = now - slack_ms - 1
-        for from_ms, to_ms, live in self._observations(group, now):
+        for one in self.observations(group, now):
             if watch is None:
-                watch = Watch(from_ms, min(to_ms, now))
-            elif to_ms >= watch.since:
-                watch = Watch(min(from_ms, watch.since), watch.until)
+                watch = Watch(one.from_ms, min(one.to_ms, now))
+            elif one.to_ms >= watch.since:
+                watch = Watch(min(one.from_ms, watch.since), watch.until)
             else:
                 break
-            reaches = reaches if live is False else max(reaches, to_ms)
+            reaches = reaches if one.live is False else max(reaches, one.to_ms)
         return watch if watch and reaches >= now - slack_ms else None
 
-    def _observations(self, group: Group, now: int) -> list[tuple[int, int, bool | None]]:
-        """From, to and whether it goes on, the latest first; what has ended unseen as ``HearingRows`` would end it."""
+    def is_watched(self, group: Group, from_ms: int, to_ms: int) -> bool:
+        """Whether all between the two is observed, what goes on included."""
+        until = from_ms
+        for one in sorted(self.observations(group, to_ms), key=lambda one: one.from_ms):
+            if one.from_ms <= until:
+                until = max(until, to_ms if one.live else one.to_ms)
+        return until >= to_ms
+
+    def observations(self, group: Group, now: int) -> list[Observation]:
+        """Those begun by ``now``, the latest first; what has ended unseen as ``HearingRows`` would end it."""
         rows, line = observations.c, webhook_accounts.c
         joined = observations.join(groups, groups.c.id == rows.group_id).outerjoin(
             webhook_accounts, line.account == groups.c.account
         )
-        query = select(rows.from_ms, rows.to_ms, rows.live, line.breaks_at, line.group_heard_at).select_from(joined)
-        found: list[tuple[int, int, bool | None]] = []
-        for row in self._run(query.where(rows.group_id == group.id, rows.from_ms <= now)):
+        columns = (rows.from_ms, rows.to_ms, rows.source, rows.live, line.breaks_at, line.group_heard_at)
+        query = select(*columns).select_from(joined).where(rows.group_id == group.id, rows.from_ms <= now)
+        found: list[Observation] = []
+        for row in self._run(query):
+            one = Observation(row.from_ms, row.to_ms, row.source, row.live)
             if row.live and (row.breaks_at is None or row.breaks_at < now):
                 last = row.from_ms if row.group_heard_at is None else row.group_heard_at
-                found.append((row.from_ms, max(row.from_ms, min(row.to_ms, last)), False))
-            else:
-                found.append((row.from_ms, row.to_ms, row.live))
-        return sorted(found, key=lambda one: (-one[1], one[0]))
+                one = replace(one, to_ms=max(row.from_ms, min(row.to_ms, last)), live=False)
+            found.append(one)
+        return sorted(found, key=lambda one: (-one.to_ms, one.from_ms))
 
     def watchfulness(self, group: Group, window_ms: int, now: int, slack_ms: int) -> Watchfulness:
         """What can be said about a window that ends at ``now``."""

@@ -112,7 +112,7 @@ class _Chat:
         self._names = names
         self._ends = ends
         self._first: Header | None = None
-        self._strays = Strays()
+        self._strays = Strays(names.split)
         self._fillers = Fillers()
         self._beginning = Beginning()
         self._paces: dict[DateOrder, Pace] = {}

@@ -8,11 +8,16 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from runner.groups.export_lines import LINE_CHARS, ORDINARY, Bytes, HasHole, Line, TooLong, lines_of
 
+_EXTRA: Final = struct.Struct("<HH")
+_SECONDS: Final = struct.Struct("<Bi")
+_UNIX_TIME: Final = 0x5455
+_UNSET_YEAR: Final = 1980
 _ENCRYPTED: Final = 0x1 | 0x40 | 0x2000
 _BOUNDED_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -105,6 +110,32 @@ def _inner(archive: zipfile.ZipFile) -> str:
     """A zip inside of it, which is not looked into."""
     zips = [entry.filename for entry in archive.infolist() if entry.filename.lower().endswith(".zip")]
     return f", but another zip ({zips[0][-100:]!r})" if zips else ""
+
+
+def packed_at(path: Path, looks_like_chat: LooksLikeChat) -> datetime | None:
+    """When the chat in a zip was written there: wall time of the phone, or UTC where the zip has it; None: not known.
+
+    Raises ExportError.
+    """
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            return None
+        with _archive(path.name, file) as archive:
+            return _entry_time(_the_chat(path.name, archive, looks_like_chat))
+
+
+def _entry_time(entry: zipfile.ZipInfo) -> datetime | None:
+    extra = entry.extra
+    while len(extra) >= _EXTRA.size:
+        kind, size = _EXTRA.unpack_from(extra)
+        field, extra = extra[_EXTRA.size : _EXTRA.size + size], extra[_EXTRA.size + size :]
+        if kind == _UNIX_TIME and len(field) >= _SECONDS.size and field[0] & 1:
+            return datetime.fromtimestamp(_SECONDS.unpack_from(field)[1], UTC)
+    try:
+        wall = datetime(*entry.date_time)  # noqa: DTZ001 - the phone's
+    except ValueError:
+        return None
+    return wall if wall.year > _UNSET_YEAR else None
 
 
 def _texts(name: str, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

@@ -6,13 +6,13 @@ nobody would count: of a second export in the same file, say, or of one that an 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from runner.groups.export_dates import DateOrder
-from runner.groups.export_header import Header, split_author
+from runner.groups.export_header import Header
 from runner.groups.export_source import AS_TEXT, ExportError
 
 Why = Literal["end", "form", "date", "word"]
@@ -38,8 +38,9 @@ _SAID: Final[dict[Why, str]] = {
 
 @dataclass(slots=True)
 class Strays:
-    """Of one export, in file order."""
+    """Of one export, in file order. ``split``: who wrote what stands behind a stamp, and whether that is sure."""
 
+    split: Callable[[str], tuple[str, bool]]
     _row: list[tuple[str, Times]] = field(default_factory=list)
     _in_a_row: int = 0
     _why: Why = "end"
@@ -57,7 +58,7 @@ class Strays:
             self._why, self._first = why, (number, header.stamp)
         self._in_a_row += 1
         if any(when >= self._before.get(order, when) for order, when in times.items()):
-            self._row.append((split_author(header.rest)[0], times))
+            self._row.append((self.split(header.rest)[0], times))
             if why == "end":
                 self._first_of_ends = self._first_of_ends if self._of_ends else (number, header.stamp)
                 self._of_ends += 1

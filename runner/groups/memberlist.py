@@ -68,6 +68,15 @@ def read_members(path: Path, now_ms: int, zone: tzinfo | None = None, country: s
     return entries
 
 
+def listed_until(path: Path, entries: Sequence[MemberEntry], now_ms: int) -> int:
+    """Until when a list tells who was active: when its file was written; never before the latest it names, never in the
+    future. A file whose own time lies in the future tells no more than that.
+    """
+    latest = max((entry.last_active_at for entry in entries if entry.last_active_at), default=0)
+    written = path.stat().st_mtime_ns // 1_000_000
+    return max(latest, written) if written <= now_ms else latest
+
+
 def read_rows(
     path: Path, columns: Sequence[str], check: Callable[[Sequence[str]], str | None]
 ) -> Iterator[tuple[int, dict[str, str]]]:

@@ -114,6 +114,12 @@ class QueueRows:
         query = select(func.count()).select_from(removal_queue)
         return self._run(query if group is None else query.where(removal_queue.c.group_id == group.id)).scalar_one()
 
+    def longest_window(self, group: Group) -> int | None:
+        """Of the silences for which people are in it; None: nobody is."""
+        mine = removal_queue.c.group_id == group.id
+        longest: int | None = self._run(select(func.max(removal_queue.c.window_ms)).where(mine)).scalar_one()
+        return longest
+
     def remaining(self, group: Group, key: int | None, *, listed: str | None = None) -> int:
         """How many there are behind ``key``."""
         query = select(func.count()).select_from(removal_queue).where(*_left(group, key, listed))

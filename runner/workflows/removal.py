@@ -8,6 +8,7 @@ from typing import Any
 from runner.batch import Batch
 from runner.context import JobContext
 from runner.groups.booking import Answer
+from runner.groups.gaps import gaps_told
 from runner.groups.group import GroupRows, lock_key
 from runner.groups.halt import halting
 from runner.groups.judgement import Finding
@@ -111,6 +112,7 @@ def removal_queue(job: JobContext, config: QueueConfig) -> None:
     with halting():
         removal = Removal(job, config)
         removal.prepare()
+        tell_gaps(job, removal)
         job.checkpoint()
         remove(job, removal, config, None)
 
@@ -126,8 +128,22 @@ def sync(job: JobContext, removal: Removal, window_ms: int, *, dry_run: bool) ->
         if not dry_run:
             said["sync"]["queued"] = QueueRows(tx).sync(removal.group, window_ms, now, removal.slack_ms)
         job.result.update(said)
+        add_warnings(job, gaps_told(tx, removal.group, window_ms, now, removal.slack_ms))
 
     job.commit(book)
+
+
+def tell_gaps(job: JobContext, removal: Removal) -> None:
+    """Once a job, where people in the queue are there for their silence: of the longest of their windows."""
+    if job.position is not None:
+        return
+
+    def look() -> list[str]:
+        with job.store.read() as tx:
+            window_ms = QueueRows(tx).longest_window(removal.group)
+            return [] if window_ms is None else gaps_told(tx, removal.group, window_ms, tx.now, removal.slack_ms)
+
+    add_warnings(job, job.patiently(look))
 
 
 def remove(job: JobContext, removal: Removal, config: QueueConfig, window_ms: int | None) -> None:
@@ -167,12 +183,16 @@ def warn(job: JobContext, removal: Removal, window_ms: int | None) -> None:
     since = None if window_ms is None else int(job.result["sync"]["atMs"]) - window_ms
 
     def book(tx: Transaction) -> None:
-        doubts = doubts_about(tx, removal.group, job.id, removal.seen, since)
-        warnings = [*job.result.get("warnings", []), *doubts]
-        if warnings:
-            job.result["warnings"] = list(dict.fromkeys(warnings))
+        add_warnings(job, doubts_about(tx, removal.group, job.id, removal.seen, since))
 
     job.commit(book)
+
+
+def add_warnings(job: JobContext, more: Sequence[str]) -> None:
+    """Each once, in the order in which they were given."""
+    warnings = list(dict.fromkeys([*job.result.get("warnings", []), *more]))
+    if warnings:
+        job.result["warnings"] = warnings
 
 
 def note(batch: Batch[QueueEntry], removal: Removal) -> None:

@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete, insert
 
 from runner.gateway import Listing
 from runner.groups.member import MemberEntry
+from runner.groups.queue import QueueRows
 from runner.groups.unmatched import UnmatchedAuthor, UnmatchedRows
 from runner.groups.whitelist import WhitelistRows
 from runner.job import JsonDict
+from runner.stores.group_schema import observations
 from tests.gateways.slow import SlowGateway, configure
 from tests.unit.removals import DAY, NOW, Bench, lid, pn
 
@@ -122,3 +125,45 @@ def test_a_dry_run_that_goes_on_warns_once(bench: Bench) -> None:
         "1 name in a chat is matched to no member, and may be anybody's",
         "6 of 6 members would be removed, more than half",
     ]
+
+
+# -- gaps --------------------------------------------------------------------------------------------------------
+
+
+def interrupt(bench: Bench) -> None:
+    """Somebody's export of a month, and events from five seconds after it on."""
+    with bench.store.write() as tx:
+        tx.connection.execute(delete(observations))
+        for from_ms, to_ms, source in (
+            (NOW - 90 * DAY, NOW - 65_000, "chat export"),
+            (NOW - 60_000, NOW, "events of x"),
+        ):
+            row = {"group_id": bench.group.id, "from_ms": from_ms, "to_ms": to_ms, "source": source}
+            tx.connection.execute(insert(observations).values(row))
+
+
+@pytest.mark.parametrize("is_dry", [True, False])
+def test_a_run_says_between_which_moments_nobody_listened(bench: Bench, is_dry: bool) -> None:
+    interrupt(bench)
+    result = bench.done(dryRun=is_dry)
+    assert result["watched"].startswith("activity known for 0 of 30 days, 6 people unknown")
+    assert result["warnings"] == [
+        "on 2025-06-15 (UTC), between the export (15:05:35) and the first event (15:05:40) nobody listened: an export "
+        "made now closes that"
+    ]
+
+
+def test_so_does_one_that_is_pinned_to_a_dry_run_of_before(bench: Bench) -> None:
+    job_id = bench.start(dryRun=True)
+    assert bench.run(job_id) == "completed"
+    interrupt(bench)
+    (warning,) = bench.done(options={"reviewed": job_id})["warnings"]
+    assert "nobody listened" in warning
+
+
+def test_so_does_one_of_a_queue_that_was_filled_by_silence(bench: Bench) -> None:
+    with bench.store.write() as tx:
+        QueueRows(tx).sync(bench.group, 30 * DAY, NOW, DAY)
+    interrupt(bench)
+    warnings = bench.done("removal_queue", dryRun=True)["warnings"]
+    assert [warning for warning in warnings if "nobody listened" in warning]

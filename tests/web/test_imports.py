@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import zoneinfo
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -154,3 +159,92 @@ def test_who_is_not_matched_is_named() -> None:
     )
     many = str(UnmatchedAuthors(7, ["A", "B", "C", "D", "E" * 300, "F"]))
     assert many.startswith(f"7 authors of imported messages are not matched to members (A, B, C, D, {'E' * 60}, …), so")
+
+
+# -- when it was made --------------------------------------------------------------------------------------------
+
+
+def lively(terminal: Terminal, *, ended_days_ago: float, written_days_ago: float = 0, text: str = "hello") -> Path:
+    """A chat of a month with a message every ten hours."""
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    last = now - timedelta(days=ended_days_ago)
+    times = [last - timedelta(hours=10 * n) for n in range(72, -1, -1)]
+    path = terminal.folder / "lively.txt"
+    path.write_text("\n".join(f"{at:%Y-%m-%d, %H:%M} - {phone(1)}: {text}" for at in times))
+    os.utime(path, ((now - timedelta(days=written_days_ago)).timestamp(),) * 2)
+    return path
+
+
+def take(path: Path, *more: str, answers: str = "") -> Result:
+    told = ("--group", GROUP, "--time-zone", "UTC", "--date-order", "ymd", *more)
+    return CliRunner().invoke(imports, ["chat", str(path), *told], input=answers)
+
+
+def test_a_downloaded_export_is_asked_about(terminal: Terminal) -> None:
+    terminal.take_members(1)
+    asked = take(lively(terminal, ended_days_ago=10))
+    assert (asked.exit_code, asked.stdout) == (2, "")
+    assert "before the file's own time" in asked.stderr
+    assert "Say when the export was made, by --exported-at" in asked.stderr
+    made = f"{datetime.now(UTC) - timedelta(days=9):%Y-%m-%dT%H:%M}"
+    answered = take(lively(terminal, ended_days_ago=10), "--exported-at", made)
+    assert answered.exit_code == 0, answered.output
+    assert f" to {made}:00.000Z" in answered.stdout
+    assert "Warning: the export ends 9 days ago, and an export is good for 1 day (RUNNER_OBSERVATION_SLACK_HOURS)" in (
+        answered.stdout
+    )
+    assert "Export the chat again, and import that" in answered.stdout
+
+
+def test_an_export_of_three_days_ago_says_so(terminal: Terminal) -> None:
+    terminal.take_members(1)
+    taken = take(lively(terminal, ended_days_ago=3.1, written_days_ago=3))
+    assert "Warning: the export ends 3 days ago" in taken.stdout
+    assert "Warning: the export ends" not in take(lively(terminal, ended_days_ago=0.1)).stdout
+
+
+def test_what_was_cut_or_is_out_of_order_is_said(terminal: Terminal) -> None:
+    terminal.take_members(1)
+    path = lively(terminal, ended_days_ago=0.1)
+    path.write_text(f"{path.read_text()}\n{'x' * 10_000}\n2025-01-02, 10:00 - {phone(1)}: old")
+    said = take(path, "--exported-at", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}").stdout
+    assert "Warning: 1 line of more than 8,192 characters was cut there" in said
+    assert "Warning: 1 message stands behind later ones: whoever wrote them counts as active" in said
+
+
+# -- time zones --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_zones(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine without a time zone database."""
+    monkeypatch.setitem(sys.modules, "tzdata", None)
+    zoneinfo.ZoneInfo.clear_cache()
+    zoneinfo.reset_tzpath(to=[])
+    yield
+    zoneinfo.reset_tzpath()
+
+
+def test_without_a_time_zone_database_it_is_said_what_to_install(terminal: Terminal, no_zones: None) -> None:
+    path = lively(terminal, ended_days_ago=0.1)
+    refused = CliRunner().invoke(imports, ["chat", str(path), "--group", GROUP, "--time-zone", "Europe/Lisbon"])
+    assert refused.exit_code == 2
+    said = " ".join(refused.stderr.replace("│", " ").split())
+    assert "this machine has no time zone database. Install it ('pip install tzdata'" in said
+    terminal.take_members(1)
+    assert take(path).exit_code == 0  # UTC needs none
+
+
+def test_a_machine_whose_own_zone_is_not_known_is_not_read_as_utc(
+    terminal: Terminal, no_zones: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/Sao_Paulo")
+    refused = CliRunner().invoke(imports, ["chat", str(lively(terminal, ended_days_ago=0.1)), "--group", GROUP])
+    assert refused.exit_code == 2
+    assert "America/Sao_Paulo cannot be looked up" in " ".join(refused.stderr.replace("│", " ").split())
+
+
+def test_a_name_of_no_zone_is_told_apart(terminal: Terminal) -> None:
+    path = lively(terminal, ended_days_ago=0.1)
+    refused = CliRunner().invoke(imports, ["chat", str(path), "--group", GROUP, "--time-zone", "Lisbon"])
+    assert "Lisbon is no time zone, such as Europe/Lisbon" in " ".join(refused.stderr.replace("│", " ").split())
