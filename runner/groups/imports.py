@@ -123,12 +123,10 @@ def import_members(  # noqa: PLR0913 - each is one thing that a list does not sa
         now = tx.now
     if observed_since is not None and observed_since > now:
         raise ImportRefused("observed-since lies in the future")
-    if listed_at is not None and listed_at > now + CLOCK_ERROR_MS:
-        raise ImportRefused("listed-at lies in the future")
     entries = read_members(path, now, zone, country)
     if observed_since is not None:
         _check_activity(entries)
-    until = listed_until(path, entries, now) if listed_at is None else min(listed_at, now)
+    until = _told_until(path, entries, listed_at, now)
     with store.write() as tx:
         groups, members = GroupRows(tx), MemberRows(tx)
         group = _new_group(tx, group_wa_id, name)
@@ -226,6 +224,14 @@ def _summary(
         cut_lines=said.cut_lines,
         fallen_lines=said.fallen_lines,
     )
+
+
+def _told_until(path: Path, entries: Sequence[MemberEntry], listed_at: int | None, now: int) -> int:
+    if listed_at is None:
+        return listed_until(path, entries, now)
+    if listed_at > now + CLOCK_ERROR_MS:
+        raise ImportRefused("listed-at lies in the future")
+    return min(listed_at, now)
 
 
 def _check_activity(entries: Sequence[MemberEntry]) -> None:
