@@ -12,7 +12,7 @@ import typer
 
 from runner.clock import iso
 from runner.groups.group import GroupRows
-from runner.groups.identity import NumberFault, read_person, read_phone, shown
+from runner.groups.identity import NumberFault, read_person, read_phone
 from runner.groups.kin import in_words, may_be_alike
 from runner.groups.member import Member, MemberRows
 from runner.groups.namesakes import offered
@@ -52,7 +52,7 @@ def _ask(author: UnmatchedAuthor, members: Sequence[Member], country: str | None
     if likely:
         say("  Perhaps one of these; the number before the name will do:")
     for place, member in enumerate(likely, 1):
-        say(f"  {place}  {member.name} ({shown(member.pn or member.lid or '')})")
+        say(f"  {place}  {in_words(member.name, member.pn or member.lid)}")
     while True:
         said = str(typer.prompt(visible(author.name, 40), default="", show_default=False)).strip()
         if said == "":

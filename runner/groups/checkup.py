@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from runner.gateway import AuthFailed, BadRequest, GatewayError, GroupGateway, Listing, Participant, SendsEvents
 from runner.groups.group import Group, GroupRows
-from runner.groups.identity import person_id
+from runner.groups.identity import person_id, shown
+from runner.groups.kin import may_be_alike
 from runner.groups.listing import SuspiciousListing, check_listing
 from runner.groups.silence import MEMBER
 from runner.groups.whitelist import WhitelistRows
@@ -81,22 +82,31 @@ def list_group(gateway: GroupGateway, wa_id: str) -> Listing | Remark:
 
 def exempt(store: Store, wa_id: str, listing: Listing) -> Sequence[Exempt]:
     """Those of the list who would be left alone whatever their activity, in the order of the list."""
-    listed = set[str]()
+    protected = set[str]()
     with store.read() as tx:
         group = GroupRows(tx).find(wa_id)
         for entry in WhitelistRows(tx).list(group) if group else ():
-            listed.update(known for known in (entry.lid, entry.pn) if known)
-    reasons = ((one, _reason(one, listed)) for one in listing.participants)
+            protected.update(known for known in (entry.lid, entry.pn) if known)
+    unlisted = protected.difference(*(_ids(one) for one in listing.participants))
+    reasons = ((one, _reason(one, protected, unlisted)) for one in listing.participants)
     return [Exempt(one, reason) for one, reason in reasons if reason]
 
 
-def _reason(one: Participant, whitelisted: set[str]) -> str | None:
+def _reason(one: Participant, protected: set[str], unlisted: set[str]) -> str | None:
+    """``unlisted``: those on the whitelist whom the list shows by no such id; they may be there by another spelling."""
     if one.is_me:
         return "ourselves"
     if one.role != MEMBER:
         return "the owner" if one.role == "superadmin" else "an admin"
-    ids = (person_id(known) for known in (one.id, one.lid, one.pn) if known)
-    return None if whitelisted.isdisjoint(known for known in ids if known) else "on the whitelist"
+    ids = _ids(one)
+    if not protected.isdisjoint(ids):
+        return "on the whitelist"
+    alike = sorted(shown(entry) for entry in unlisted if any(may_be_alike(entry, known) for known in ids))
+    return f"may be {' or '.join(alike)}, on the whitelist" if alike else None
+
+
+def _ids(one: Participant) -> set[str]:
+    return {known for text in (one.id, one.lid, one.pn) if text and (known := person_id(text))}
 
 
 def _trustworthy(store: Store, wa_id: str, listing: Listing) -> Remark:

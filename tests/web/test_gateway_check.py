@@ -10,6 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from runner.clock import Clock
+from runner.gateway import Participant
+from runner.groups.checkup import _reason
 from runner.groups.group import GroupRows
 from runner.groups.member import MemberEntry, MemberRows
 from runner.groups.whitelist import WhitelistRows
@@ -79,6 +81,15 @@ def test_all_is_well_and_who_is_exempt(fake: FakeServer, tmp_path: Path) -> None
         f"  {ME} {P_ME}: ourselves",
     ]
     assert fake.calls("remove") == []
+
+
+def test_who_may_be_on_the_whitelist_by_another_spelling_is_exempt() -> None:
+    numbers = ("551187654321@s.whatsapp.net", "447700900101@s.whatsapp.net")
+    shown = [Participant(known, None, known, "member") for known in numbers]
+    entry = "5511987654321@s.whatsapp.net"
+    assert _reason(shown[0], {entry}, {entry}) == "may be +5511987654321, on the whitelist"
+    assert _reason(shown[0], {entry}, set()) is None  # the gateway lists whoever has it beside them
+    assert _reason(shown[1], {entry}, {entry}) is None
 
 
 @pytest.mark.usefixtures("fake")

@@ -151,6 +151,59 @@ def test_a_number_is_asked_for_only_where_some_are_offered(terminal: Terminal) -
     assert "  1 is a member\n" in offered.stdout
 
 
+def test_those_taken_for_former_members_are_listed(terminal: Terminal) -> None:
+    terminal.take_members(1, 2)
+    said = terminal.take_chat(phone(1), phone(7)).stdout
+    assert "Taken for people who are not in the group any more. Whoever still is goes on the member list" in said
+    assert f"  {phone(7)}: 1 message, the last 2026-01-02" in said
+    assert f"  {phone(1)}:" not in said
+
+
+def test_who_may_be_on_a_list_twice_is_told(terminal: Terminal) -> None:
+    (terminal.folder / "twice.csv").write_text("phone,name\n+55 11 98765-0001,Ana\n+55 11 8765-0001,Ana Lima\n")
+    said = CliRunner().invoke(imports, ["members", str(terminal.folder / "twice.csv"), "--group", GROUP])
+    pair = "Ana (+5511987650001) and Ana Lima (+551187650001)"
+    assert f"Warning: {pair} may be one person, by two spellings of one number" in said.stdout
+
+
+@pytest.mark.parametrize("code", ["49", "+49", "0049"])
+def test_numbers_without_a_country_code_are_read_with_one(terminal: Terminal, code: str) -> None:
+    path = terminal.folder / "within.csv"
+    path.write_text("phone\n0151 30000002\n")
+    refused = CliRunner().invoke(imports, ["members", str(path), "--group", GROUP])
+    assert refused.exit_code == 1
+    assert "line 2, phone: '0151 30000002' begins with 0" in refused.stderr
+    assert "or say --country with that code" in refused.stderr
+    taken = CliRunner().invoke(imports, ["members", str(path), "--group", GROUP, "--country", code])
+    assert taken.exit_code == 0, taken.output
+    assert "  1 is a member" in terminal.take_chat("+49 151 30000002").stdout
+
+
+@pytest.mark.parametrize("code", ["DE", "0", "495", ""])
+def test_what_is_no_country_code_is_wrong_usage(terminal: Terminal, code: str) -> None:
+    path = terminal.folder / "within.csv"
+    path.write_text("phone\n0151 30000002\n")
+    said = CliRunner().invoke(imports, ["members", str(path), "--group", GROUP, "--country", code])
+    assert said.exit_code == 2, said.output
+
+
+def test_an_answer_that_may_be_somebody_is_asked_again(terminal: Terminal) -> None:
+    terminal.take_members(1)
+    said = terminal.take_chat(
+        "Zoe", more=("--match-names", "ask", "--country", "55"), answers="+55 11 8765-0001\n011 98765-0001\n"
+    )
+    assert "Nobody in this group; it may be +5511987650001; again, or Enter to leave it open" in said.stdout
+    assert "  1 is a member\n" in said.stdout
+
+
+def test_whose_number_it_may_be_is_offered_first(terminal: Terminal) -> None:
+    terminal.take_members(1)
+    said = terminal.take_chat("+55 11 8765-0001", more=("--match-names", "ask"), answers="1\n")
+    assert "  1  None (+5511987650001)" not in said.stdout
+    assert "  1  +5511987650001\n" in said.stdout
+    assert "  1 is a member\n" in said.stdout
+
+
 def test_who_is_not_matched_is_named() -> None:
     assert str(UnmatchedAuthors(1, ["Ana"])) == (
         "1 author of imported messages is not matched to a member (Ana), so active people could be removed; answer "
