@@ -268,9 +268,14 @@ class JobManager:
             log.error("Job %s failed: %s", job.id, job.error)
 
     def _in_hand(self, job: Job) -> int:
-        """Of a batch that was not written down beforehand, its process alone can tell."""
-        said = (self._supervisor.live.of(job.id) or {}).get("in_hand") if job.is_claimed else None
-        return said if isinstance(said, int) and 0 < said <= MOST else 0
+        """Of a batch that was not written down beforehand, its process alone can tell; what it said before the last
+        commit is over.
+        """
+        live = (self._supervisor.live.of(job.id) or {}) if job.is_claimed else {}
+        said, told = Progress.from_json(live), live.get("in_hand")
+        if (said.processed, said.current_batch) < (job.progress.processed, job.progress.current_batch):
+            return 0
+        return told if isinstance(told, int) and 0 < told <= MOST else 0
 
     def _with_live_progress(self, job: Job) -> Job:
         live = self._supervisor.live.of(job.id) if job.status is JobStatus.RUNNING else None

@@ -61,3 +61,14 @@ class FallConfig(JobConfig):
 @workflow("fall", config=FallConfig)
 def fall(job: JobContext, config: FallConfig) -> JsonDict:
     raise RuntimeError(config.sentence)
+
+
+class DwellConfig(JobConfig):
+    """Nothing is asked."""
+
+
+@workflow("dwell", config=DwellConfig, resumable=True)
+def dwell(job: JobContext, _config: DwellConfig) -> None:
+    """Stays in its first batch of three, which it has not written down."""
+    for _ in job.batches(range(6), size=3):
+        job.sleep(86_400)

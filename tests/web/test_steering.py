@@ -134,3 +134,14 @@ def test_a_job_beyond_its_time_says_so(client: testing.TestClient, body: Body) -
     assert job["beyondLimit"] == "timeout"
     assert job["result"]["error"].startswith("timed out: it ran longer than timeoutMs (200)")
     assert "cancellation" not in job
+
+
+def test_a_dry_cancel_counts_a_batch_that_was_not_written_down(client: testing.TestClient) -> None:
+    job_id = client.simulate_post("/admin/jobs/start", json={"type": "dwell"}).json["jobId"]
+
+    def in_hand() -> int:
+        return int(turn(client, job_id, "cancel", "dryRun=true").json["batchInHand"]["items"])
+
+    wait_for(lambda: in_hand() == 3, "its first batch is in hand")
+    assert turn(client, job_id, "cancel").status_code == 200
+    wait_until_stopped(client, job_id)
