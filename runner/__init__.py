@@ -20,6 +20,7 @@ gateway, gateways/  the way to a group
 config              ``JobConfig``: what a job takes; its secrets, which are kept apart
 declaration         what ``@workflow`` is given, looked at at the import
 workflow            ``@workflow``, ``JobConfig``: what a type of job is
+visible             text from outside, made safe to show
 storable, fitting   what can be kept of what a job says; the rest never stops a commit
 ledger, source      what a run writes, each time naming its epoch; where its batches come from
 arguments           what a workflow gives to its job, checked where it is given

@@ -8,6 +8,8 @@ import select
 import sys
 import threading
 
+from runner.visible import visible
+
 A_SECOND = 256_000
 """Bytes a second that one process and those below it have of the console; what is beyond is only counted."""
 
@@ -21,13 +23,16 @@ JOBS_PRINTED, OF_THE_LOG = "that jobs printed", "of the log"
 
 
 class ConsoleShare:
-    """What one process may say on the console: whole lines, so that those of two jobs do not mix.
+    """What one process may say on the console: whole lines, each marked as its own.
 
-    ``left_out``: bytes not yet told of. ``due_at``: when they are to be told of, in boot seconds.
+    All that would act (colours, bells, moves of the cursor) is shown instead, so that nobody takes a line for the
+    server's. ``left_out``: bytes not yet told of. ``due_at``: when they are to be told of, in boot seconds. ``name``:
+    whose lines they are, once that is known.
     """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
+        self.name = f"process {pid}"
         self._begun = b""
         self._since = 0.0
         self._said = 0
@@ -45,16 +50,28 @@ class ConsoleShare:
             self._since, self._said = now, 0
         whole = self._whole_lines(data, is_over=is_over)
         room = 0 if self.left_out else A_SECOND - self._said
-        fits = whole if len(whole) <= room else whole[: whole.rfind(b"\n", 0, room) + 1]
-        self.left_out += len(whole) - len(fits)
-        self._said += len(fits)
-        return before + fits + (self._told() if is_over else b"")
+        shown, taken = bytearray(), 0
+        while taken < len(whole):
+            end = whole.index(b"\n", taken) + 1
+            line = self._marked(whole[taken : end - 1])
+            if len(shown) + len(line) > room:
+                break
+            shown += line
+            taken = end
+        self.left_out += len(whole) - taken
+        self._said += len(shown)
+        return before + bytes(shown) + (self._told() if is_over else b"")
+
+    def _marked(self, line: bytes) -> bytes:
+        text = visible(line.removesuffix(b"\r").decode(errors="backslashreplace"))
+        return f"[{self.name}] {text}\n".encode()
 
     def _whole_lines(self, data: bytes, *, is_over: bool) -> bytes:
         text = self._begun + data
         end = text.rfind(b"\n") + 1
         if is_over or len(text) - end > _LONGEST_LINE:
-            self._begun = b""
+            cut = len(text) if is_over else _end_of_characters(text)
+            text, self._begun = text[:cut], text[cut:]
             return text if text.endswith(b"\n") or not text else text + b"\n"
         self._begun = text[end:]
         return text[:end]
@@ -62,6 +79,17 @@ class ConsoleShare:
     def _told(self) -> bytes:
         count, self.left_out = self.left_out, 0
         return f"[{count} bytes that process {self._pid} printed are left out here]\n".encode() if count else b""
+
+
+def _end_of_characters(text: bytes) -> int:
+    """Where it can be cut without cutting a character of it."""
+    for back in range(1, 4):
+        if text[-back] >= 0xC0:
+            whole = 2 if text[-back] < 0xE0 else 3 if text[-back] < 0xF0 else 4
+            return len(text) - back if back < whole else len(text)
+        if text[-back] < 0x80:
+            break
+    return len(text)
 
 
 class Console:

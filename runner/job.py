@@ -99,8 +99,12 @@ class Progress:
 
     @classmethod
     def from_json(cls, data: JsonDict | None) -> Progress:
-        """Of what a run shows besides, and of what a later version kept, nothing."""
-        return cls(**{name: data[name] for name in data.keys() & cls.__dataclass_fields__.keys()}) if data else cls()
+        """What of it is what it should be: one odd row must not cost the list of all."""
+        found: JsonDict = data if isinstance(data, dict) else {}
+        counts = {name: found.get(name) for name in ("processed", "total", "current_batch", "done_at_ms")}
+        kept: JsonDict = {name: value for name, value in counts.items() if type(value) is int and value >= 0}
+        message = found.get("message")
+        return cls(**kept, message=message if isinstance(message, str) else None)
 
 
 @dataclass(frozen=True)

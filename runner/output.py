@@ -43,6 +43,11 @@ class Output:
         os.set_blocking(descriptor, False)
         self._reader.watch(descriptor, self)
 
+    def belongs_to(self, job_id: str) -> None:
+        """Whose it is: said on each line from here on."""
+        with self._lock:
+            self._share.name = job_id
+
     def pull(self) -> None:
         """Takes in what is there now, up to what a pipe holds."""
         with self._lock:

@@ -89,6 +89,7 @@ class JobProcess:
 
     def hand_over(self, run: Run, settings: JsonDict) -> None:
         """Gives the process its job. OSError when it is gone: another process can have the job."""
+        self._output.belongs_to(run.job_id)
         self.control.send(json.dumps({"run": vars(run), "settings": settings}).encode())
 
     def messages(self, *, to_the_last: bool = False) -> Iterator[JsonDict]:

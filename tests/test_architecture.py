@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "runner.networks",
         "runner.numbering",
     ),
-    ("runner.storable",),
+    ("runner.storable", "runner.visible"),
     ("runner.job", "runner.token"),
     (
         "runner.abort",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
+from dataclasses import replace
 
 import falcon
 
 from runner.errors import InvalidFields, JobNotFound
 from runner.groups.group import lock_key
-from runner.job import Job, JsonDict
+from runner.job import Job, JsonDict, Progress
 from runner.manager import JobManager
 from runner.stores.jobs import JobFilter
 from runner.workflow import find_workflow, workflow_names
@@ -30,6 +32,12 @@ from web.queries import (
 from web.schemas import job_on_wire
 from web.starts import foretold, start_job
 
+log = logging.getLogger(__name__)
+_UNREADABLE = "what the database holds of this job cannot be shown"
+_NOTHING_SAID: JsonDict = {
+    **{"config": {}, "options": {}, "progress": Progress(), "result": {}, "waiting": None, "post_mortem": None},
+    **{"survivors": (), "cancellation": None, "pause": None},
+}
 _JOB_ID = re.compile(r"[0-9A-Za-z_]{1,64}", re.ASCII)
 
 
@@ -80,7 +88,17 @@ class JobList:
         if len(found) > limit:
             last = found[limit - 1]
             link_next(resp, "/admin/jobs", query, write_cursor(last.created_at, last.id))
-        resp.media = [on_wire(self._manager, job, whole=False) for job in found[:limit]]
+        resp.content_type = falcon.MEDIA_JSON
+        resp.data = b"[" + b", ".join(self._entry(job) for job in found[:limit]) + b"]"
+
+    def _entry(self, job: Job) -> bytes:
+        """Each by itself: what stands in one row must not cost the list of all."""
+        try:
+            return json.dumps(on_wire(self._manager, job, whole=False), ensure_ascii=False, allow_nan=False).encode()
+        except Exception:
+            log.exception("Job %s cannot be shown in the list", job.id)
+            known = job_on_wire(replace(job, **_NOTHING_SAID), None, 0, whole=False)
+            return json.dumps(known | {"error": {"type": "Unreadable", "message": _UNREADABLE}}).encode()
 
     def _lock_of(self, group_wa_id: str | None) -> str | None:
         """Raises GroupNotFound for a group nobody knows: it has no jobs, and that is not the same as all of them."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.clock import iso
-from runner.job import Cancellation, Job, JsonDict, Pause, StopReason
+from runner.job import Cancellation, Job, JobStatus, JsonDict, Pause, StopReason
 
 _ETA_STEPS = ((60, 1), (600, 5), (3600, 30))
 """(below so many seconds, say it to so many): an estimate is not exact, and need not change with each second."""
@@ -50,16 +50,17 @@ def job_on_wire(job: Job, result: JsonDict | None, now_ms: int, *, whole: bool =
 
 
 def _progress(job: Job, now_ms: int) -> JsonDict:
-    """``etaSeconds`` is absent when unknown, and when there is nothing to wait for any more."""
+    """``etaSeconds`` is absent when unknown: of a job that does not run or is being stopped, and once it has passed."""
     progress = job.progress
-    done_at = progress.done_at_ms if job.is_live else None
+    is_going = job.status is JobStatus.RUNNING and job.stop_reason is None
+    left_ms = (progress.done_at_ms or 0) - now_ms if is_going else 0
     return _present(
         processed=progress.processed,
         total=progress.total,
         currentBatch=progress.current_batch,
         message=progress.message,
         percent=progress.percent,
-        etaSeconds=None if done_at is None else eta_seconds(done_at - now_ms),
+        etaSeconds=eta_seconds(left_ms) if left_ms > 0 else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -29,19 +30,15 @@ from runner.errors import JobNotFound
 from runner.job import (
     LIVE,
     TERMINAL,
-    Cancellation,
     Job,
     JobStatus,
     JsonDict,
-    Pause,
-    Phase,
-    ProcessIdentity,
-    Progress,
-    StopReason,
 )
 from runner.store import Transaction
+from runner.stores.job_row import job_of
 from runner.stores.schema import batches, jobs
 
+log = logging.getLogger(__name__)
 HELD = and_(jobs.c.claimed_at.is_not(None), jobs.c.released_at.is_(None))
 """The job holds its lock and its slot."""
 
@@ -99,18 +96,33 @@ class JobRows:
         row = self._run(_ONE_LOCKED if locked else _ONE, {"job_id": job_id}).first()
         if row is None or (row.archived_at is not None and not archived):
             raise JobNotFound
-        return self._with_what_they_wait_for([_job(row)])[0]
+        return self._with_what_they_wait_for([job_of(row)])[0]
 
     def newest(self, wanted: JobFilter, limit: int) -> list[Job]:
         """The newest first, at most ``limit``. Of a post-mortem only its time and its sentence, and no position: of a
         thousand jobs they would be sixty megabytes that no list shows.
         """
         query = select(*_LISTED).where(*_conditions(wanted)).order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
-        return self._with_what_they_wait_for([_listed(row) for row in self._run(query.limit(limit))])
+        try:
+            found = [_listed(row) for row in self._run(query.limit(limit))]
+        except Exception:  # one row that cannot be read must not cost the list of all
+            ids = query.with_only_columns(jobs.c.id).limit(limit)
+            found = [self._listed_alone(job_id) for job_id in self._run(ids).scalars().all()]
+        return self._with_what_they_wait_for(found)
+
+    def _listed_alone(self, job_id: str) -> Job:
+        """Of a row that cannot be read what is no JSON, and its error in words."""
+        try:
+            return _listed(self._run(select(*_LISTED).where(jobs.c.id == job_id)).one())
+        except Exception as error:
+            log.warning("The row of job %s cannot be read: %s", job_id, type(error).__name__)
+            row = self._run(select(*_PLAIN).where(jobs.c.id == job_id)).one()
+            said = "what the database holds of this job cannot be read"
+            return Job(**row._asdict() | {"status": JobStatus(row.status), "config": {}, "options": {}, "error": said})
 
     def held(self) -> list[Job]:
         """All jobs that hold their lock and slot, oldest claim first."""
-        return [_job(row) for row in self._run(select(jobs).where(HELD).order_by(jobs.c.claimed_at, jobs.c.id))]
+        return [job_of(row) for row in self._run(select(jobs).where(HELD).order_by(jobs.c.claimed_at, jobs.c.id))]
 
     def count_waiting(self) -> int:
         return self._run(_COUNT_WAITING).scalar_one()
@@ -173,7 +185,7 @@ def changed_job(
     """
     statement, parameters = _change_of(job_id, conditions, given, values)
     row = tx.connection.execute(_returning(statement), parameters).first()
-    return None if row is None else _job(row)
+    return None if row is None else job_of(row)
 
 
 def _change_of(
@@ -238,56 +250,13 @@ _LISTED = (
 )
 
 
-def _listed(row: Row[Any]) -> Job:
-    found = {"at": row.examined_at, "summary": row.summary}
-    shown = {name: value for name, value in found.items() if value is not None}
-    return _job(row, post_mortem=shown or None, position=None)
-
-
-def _job(row: Row[Any], **known: Any) -> Job:
-    """``known``: what is not to be read from the row."""
-    if row.unready is not None and row.status in LIVE:
-        known = {"waiting": {"kind": "type", "reason": row.unready}} | known
-    return Job(
-        status=JobStatus(row.status),
-        process=None if row.pid is None else ProcessIdentity(row.pid, row.start_ticks, row.boot_id),
-        stop_reason=None if row.stop_reason is None else StopReason(row.stop_reason),
-        progress=Progress.from_json(row.progress),
-        result=row.result or {},
-        survivors=tuple(row.survivors or ()),
-        cancellation=_cancellation(row),
-        pause=_pause(row),
-        **{name: getattr(row, name) for name in _SAME_NAME if name not in known},
-        **known,
-    )
-
-
-_SAME_NAME = (
-    *("id", "type", "config", "options", "lock_key", "created_at", "created_by", "epoch", "attempt", "crashes"),
-    *("revision", "ledger_version", "started_at", "completed_at", "claimed_at", "released_at", "position"),
-    *("error", "waiting", "archived_at", "stop_requested_at", "retry_of", "timeout_ms", "max_memory_mb", "ran_ms"),
-    *("containment", "post_mortem"),
+_PLAIN = (
+    *(jobs.c.id, jobs.c.type, jobs.c.status, jobs.c.lock_key, jobs.c.created_at, jobs.c.created_by),
+    *(jobs.c.started_at, jobs.c.completed_at, jobs.c.claimed_at, jobs.c.released_at, jobs.c.archived_at),
 )
 
 
-def _cancellation(row: Row[Any]) -> Cancellation | None:
-    if row.cancel_requested_at is None:
-        return None
-    return Cancellation(
-        requested_at=row.cancel_requested_at,
-        requested_by=row.cancel_requested_by,
-        reason=row.cancel_reason,
-        phase=Phase(row.cancel_phase),
-        deadline_at=row.cancel_deadline_at,
-        seen_at=row.cancel_seen_at,
-        stopped_at=row.cancel_stopped_at,
-        signals=tuple(row.signals or ()),
-        containment=row.containment,
-        survivors=tuple(row.survivors or ()),
-    )
-
-
-def _pause(row: Row[Any]) -> Pause | None:
-    if row.pause_requested_at is None:
-        return None
-    return Pause(row.pause_requested_at, row.pause_requested_by, row.resumed_at, row.resumed_by)
+def _listed(row: Row[Any]) -> Job:
+    found = {"at": row.examined_at, "summary": row.summary}
+    shown = {name: value for name, value in found.items() if value is not None}
+    return job_of(row, post_mortem=shown or None, position=None)

@@ -150,19 +150,20 @@ def test_one_that_hangs_up_costs_nothing(printer: Printer, reader: OutputReader,
     wait_for(lambda: reader.watched() == 0, "it is let go")
     second = Printer(reader)
     second.prints(b"still read\n")
-    wait_for(lambda: screen.text() == b"still read\n", "the reader lives")
+    wait_for(lambda: screen.text() == b"[process 4711] still read\n", "the reader lives")
     second.hang_up()
     second.output.close()
 
 
 def test_what_is_printed_comes_to_the_console_in_whole_lines(printer: Printer, screen: Screen) -> None:
     printer.prints(b"one\ntwo")
-    wait_for(lambda: screen.text() == b"one\n", "the whole line has come")
+    wait_for(lambda: screen.text() == b"[process 4711] one\n", "the whole line has come")
     printer.prints(b" and\n")
-    wait_for(lambda: screen.text() == b"one\ntwo and\n", "the rest has come")
+    wait_for(lambda: screen.text() == b"[process 4711] one\n[process 4711] two and\n", "the rest has come")
     printer.prints(b"begun")
     printer.output.close()
-    wait_for(lambda: screen.text() == b"one\ntwo and\nbegun\n", "what had only begun has come at the end")
+    whole = b"[process 4711] one\n[process 4711] two and\n[process 4711] begun\n"
+    wait_for(lambda: screen.text() == whole, "what had only begun has come at the end")
 
 
 def test_a_flood_is_cut_on_the_console_and_said(printer: Printer, screen: Screen) -> None:
@@ -177,8 +178,8 @@ def test_a_flood_is_cut_on_the_console_and_said(printer: Printer, screen: Screen
 
 
 def _accounted(text: bytes) -> int:
-    said = sum(len(line) + 1 for line in text.splitlines() if line.startswith(b"q"))
-    told = [int(line[1:].split()[0]) for line in text.splitlines() if line.startswith(b"[")]
+    said = sum(len(line.split()[-1]) + 1 for line in text.splitlines() if line.endswith(b"q"))
+    told = [int(line[1:].split()[0]) for line in text.splitlines() if line.endswith(b"here]")]
     return said + sum(told)
 
 
@@ -187,7 +188,7 @@ def test_a_console_that_nobody_reads_holds_up_nobody(printer: Printer, screen: S
     printer.prints((b"w" * 99 + b"\n") * 64_000)
     printer.prints(b"the end\n")
     assert printer.output.tail(1) == ["the end"]
-    wait_for(lambda: screen.text().startswith(b"www"), "it goes on when it is read again")
+    wait_for(lambda: screen.text().startswith(b"[process 4711] www"), "it goes on when it is read again")
 
 
 @pytest.fixture
@@ -275,16 +276,34 @@ def test_the_lines_that_a_console_has_no_room_for_are_counted(more: bytes) -> No
 
 def test_a_share_by_the_second() -> None:
     share = ConsoleShare(4711)
-    line = b"s" * 999 + b"\n"
-    assert share.part_of(line * 300, 10.0) == line * (A_SECOND // 1000)
+    mark, line = b"[process 4711] ", b"s" * 984 + b"\n"
+    assert share.part_of(line * 300, 10.0) == (mark + line) * (A_SECOND // 1000)
     assert share.due_at == 11.0
     assert share.part_of(line, 10.5) == b"", "nothing is said with a gap before it"
-    told = b"[45000 bytes that process 4711 printed are left out here]\n"
-    assert share.part_of(line, 11.0) == told + line
+    told = b"[44325 bytes that process 4711 printed are left out here]\n"
+    assert share.part_of(line, 11.0) == told + mark + line
     assert share.due_at is None
 
 
 def test_a_line_too_long_to_wait_for_is_said_in_parts() -> None:
     share = ConsoleShare(4711)
     assert share.part_of(b"p" * 8000, 10.0) == b""
-    assert share.part_of(b"p" * 1000, 10.0) == b"p" * 9000 + b"\n"
+    assert share.part_of(b"p" * 1000, 10.0) == b"[process 4711] " + b"p" * 9000 + b"\n"
+
+
+def test_what_a_job_prints_is_marked_as_its_own_and_does_not_act(printer: Printer, screen: Screen) -> None:
+    printer.output.belongs_to("job_7")
+    printer.prints(b'{"event": "forged"}\r\n\x1b[2J\x07\ta\rb\n\xff\xe2\x80\xae\xe2\x80\xa8\xc3\xa9\n')
+    lines = [
+        b'[job_7] {"event": "forged"}',
+        rb"[job_7] \x1b[2J\x07\x09a\x0db",
+        rb"[job_7] \xff\u202e\u2028" + "é".encode(),
+    ]
+    wait_for(lambda: screen.text() == b"\n".join(lines) + b"\n", "each line is marked, and all of it is shown")
+
+
+def test_a_line_without_an_end_is_not_cut_within_a_character() -> None:
+    share = ConsoleShare(4711)
+    smile = "😀".encode()
+    assert share.part_of(b"p" * 9000 + smile[:3], 10.0) == b"[process 4711] " + b"p" * 9000 + b"\n"
+    assert share.part_of(smile[3:] + b"\n", 10.0) == b"[process 4711] " + smile + b"\n"

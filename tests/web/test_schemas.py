@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.job import Cancellation, Job, JobStatus, Phase, Progress
+from runner.job import Cancellation, Job, JobStatus, Phase, Progress, StopReason
 from web.schemas import eta_seconds, job_on_wire
 from web.visible import visible
 
@@ -98,3 +98,23 @@ def test_a_list_has_the_sentence_of_a_post_mortem_and_not_its_stacks() -> None:
     assert wire(dead)["postMortem"]["log"] == ["x"] * 200
     shown = job_on_wire(dead, None, NOW, whole=False)["postMortem"]
     assert shown == {"at": "2024-01-15T10:30:00.000Z", "summary": "in `sleep`"}
+
+
+def test_an_estimate_that_has_passed_or_of_a_job_that_does_not_get_on_is_no_key() -> None:
+    going = replace(JOB, progress=Progress(5, 10, 1, done_at_ms=NOW + 10_000))
+    assert wire(going)["progress"]["etaSeconds"] == 10
+    unknown = [
+        replace(going, progress=Progress(5, 10, 1, done_at_ms=NOW)),
+        replace(going, progress=Progress(5, 10, 1, done_at_ms=NOW - 1)),
+        replace(going, status=JobStatus.PAUSED),
+        replace(going, status=JobStatus.PENDING),
+        replace(going, stop_reason=StopReason.PAUSE),
+    ]
+    assert [job for job in unknown if "etaSeconds" in wire(job)["progress"]] == []
+
+
+@pytest.mark.parametrize(
+    "data", [[], "5", {"processed": "5", "total": [1], "more": 1}, {"processed": -1, "message": 5}, {"total": 1.5}]
+)
+def test_odd_progress_in_a_row_is_no_progress(data: Any) -> None:
+    assert Progress.from_json(data) == Progress()
