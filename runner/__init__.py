@@ -45,6 +45,7 @@ supervisor          the loop that watches processes
 dispatcher          which job runs when; dispatchers/ has the variants
 cancelling          the row first, then the process; ``journal`` keeps what the store could not take, in a ``linefile``
 leaving             every job is stopped, and the server leaves once nobody of theirs lives
+readiness           what a node needs to work, and whether it has it
 results             a result, put together from the ledger
 manager             ``JobManager``: start, get, list, cancel, delete, reap, shut down
 demo/               a made-up group to try things on

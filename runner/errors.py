@@ -17,6 +17,7 @@ RunnerError
 ├── GatewayRefused           the gateway does not take our key, or our request (502)
 ├── Unavailable                                                               (503)
 │   ├── StoreUnavailable     the database does not answer
+│   │   ├── DatabaseLost     its file was removed or replaced while the server runs
 │   │   └── LeaseOver        the server has not renewed this run's lease: it starts nothing until it does
 │   ├── GatewayUnavailable   the gateway does not answer, or is not connected
 │   ├── NoBirths             no process can be started
@@ -172,6 +173,17 @@ class Unavailable(RunnerError):
 class StoreUnavailable(Unavailable):
     def __init__(self, cause: str) -> None:
         super().__init__(f"The database does not answer: {cause}")
+
+
+class DatabaseLost(StoreUnavailable):
+    """``why``: what was found in place of the file."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"{path} was removed or replaced while the server runs ({why}). Nothing is written any more, and running "
+            "jobs are stopped: stop the server, put the right file back, or a backup, and start it again"
+        )
+        self.why = why
 
 
 class LeaseOver(StoreUnavailable):

@@ -15,6 +15,7 @@ from runner.crashpoint import crashpoint
 from runner.errors import StoreUnavailable
 from runner.job import Job, JsonDict
 from runner.machine import Pool
+from runner.opening import marks_of
 from runner.process import JobProcess
 from runner.running import Running
 from runner.settings import Settings
@@ -186,7 +187,7 @@ class Launcher:
     def _handed_over(self, item: Launch, process: JobProcess) -> bool:
         crashpoint("after_bind")
         try:
-            process.hand_over(run_of(item.job, item.mode), self._for_job)
+            process.hand_over(run_of(item.job, item.mode), self._for_job | marks_of(self._store))
         except OSError:  # it is gone: another process can have the job
             return False
         crashpoint("after_hand_over")

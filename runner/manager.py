@@ -16,12 +16,13 @@ from runner.crashpoint import crashpoint
 from runner.dispatcher import Dispatcher
 from runner.dispatchers.local import LocalDispatcher
 from runner.ending import Conclusion, Next
-from runner.errors import Draining, JobFinished, JobLive, NoBirths, StoreUnavailable
+from runner.errors import Draining, JobFinished, JobLive, NoBirths
 from runner.job import Job, JobStatus, JsonDict, Progress
 from runner.leaving import Leaving
 from runner.machine import Machine
-from runner.opening import open_store
+from runner.opening import guard, open_store
 from runner.pausing import Pauser
+from runner.readiness import readiness
 from runner.results import Results
 from runner.settings import Settings
 from runner.starting import StartRequest, known_start, write_retry, write_start
@@ -32,7 +33,7 @@ from runner.stores.jobs import JobFilter, JobRows
 from runner.stores.keys import KeyRows
 from runner.stores.runs import RunRows
 from runner.supervisor import Supervisor
-from runner.workflow import load_workflows
+from runner.workflow import grace_of, load_workflows
 
 log = logging.getLogger(__name__)
 _LEASE_SECONDS = 5.0
@@ -42,7 +43,6 @@ _JOURNAL_SECONDS = 0.5
 _LEFT_SECONDS = 1.0  # a cancel of a job whose processes would not die keeps its deadline, too
 _KEY_MS = 24 * 3600 * 1000
 _DAY_MS = 24 * 3600 * 1000
-_BEAT_SECONDS = 10.0
 _LOOP_SECONDS = 0.25
 
 
@@ -76,6 +76,7 @@ class JobManager:
         )
         self._pauser = Pauser(self.store, settings, self._supervisor.stop)
         self._results = Results(self.store)
+        self._stopped: set[tuple[str, int]] = set()
 
     @property
     def draining(self) -> bool:
@@ -86,6 +87,7 @@ class JobManager:
         """Starts the processes, takes up what an earlier server left, and begins. From the main thread."""
         load_workflows(self.settings.workflow_modules)
         self._machine.prepare()
+        guard(self.store, self._stop_all)
         self._canceller.record_journalled()
         self._supervisor.on_free = self._dispatcher.dispatch
         self._supervisor.on_end = self._run_ended
@@ -201,19 +203,7 @@ class JobManager:
 
     def readiness(self) -> dict[str, str]:
         """What this node needs to work, each "ok" or what is wrong with it."""
-        beat = self.clock.boot_seconds() - self._supervisor.beat_at
-        supervisor = "ok" if beat < _BEAT_SECONDS else f"no sign of life for {beat:.0f} s"
-        state = {"store": self._store_state(), "supervisor": supervisor, "progress": self._supervisor.live.state()}
-        state["births"] = self._machine.births()
-        return state | ({"server": "draining"} if self.draining else {})
-
-    def _store_state(self) -> str:
-        try:
-            with self.store.write() as tx:
-                RunRows(tx).renew_leases(self.node)
-        except StoreUnavailable as error:
-            return str(error)
-        return "ok"
+        return readiness(self.store, self._supervisor, self._machine, self.node, self.clock)
 
     # -- what it does by itself ------------------------------------------------------------------------------
 
@@ -242,6 +232,14 @@ class JobManager:
         cuts the waiting short. Resumable jobs go on at the next start.
         """
         return Leaving(self.store, self.settings, self.clock, self._supervisor).drain(done)
+
+    def _stop_all(self) -> None:
+        """The database is lost: what the jobs do can be written down nowhere. Each is stopped once."""
+        for job_id in self._supervisor.running_ids():
+            job = self._supervisor.job_of(job_id)
+            if job is not None and (job.id, job.epoch) not in self._stopped:
+                self._stopped.add((job.id, job.epoch))
+                self._supervisor.stop(job.id, job.epoch, grace_of(job, self.settings))
 
     def close(self) -> None:
         self._supervisor.close()

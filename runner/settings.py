@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import platformdirs
 import psutil
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runner.networks import Network, networks_of, origin_of
@@ -117,6 +117,13 @@ class Settings(BaseSettings):
     waha_url: str = Field("", validation_alias="WAHA_URL")
     waha_api_key: SecretStr = Field(SecretStr(""), validation_alias="WAHA_API_KEY")
     waha_session: str = Field("default", validation_alias="WAHA_SESSION")
+
+    _database_marks: dict[str, Any] | None = PrivateAttr(None)
+
+    @property
+    def database_marks(self) -> dict[str, Any] | None:
+        """In a job's process: by what its server knows the file of the database."""
+        return self._database_marks
 
     @field_validator("webhook_secret", "waha_hmac_key")
     @classmethod
@@ -251,4 +258,6 @@ class Settings(BaseSettings):
         """The settings a server sent to a job's process; the environment is not looked at again."""
         secrets = {name: SecretStr(data[name]) for name in ("evolution_api_key", "waha_api_key")}
         fields: dict[str, Any] = data | secrets | {"home": Path(data["home"])}
-        return cls.model_construct(_fields_set=None, **fields)
+        found = cls.model_construct(_fields_set=None, **fields)
+        found._database_marks = data.get("database_marks")
+        return found

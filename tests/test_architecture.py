@@ -105,7 +105,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("runner.supervisor",),
     ("runner.dispatcher", "runner.dispatchers", "runner.dispatchers.*"),
-    ("runner.cancelling", "runner.pausing", "runner.leaving", "runner.starting"),
+    ("runner.cancelling", "runner.pausing", "runner.leaving", "runner.starting", "runner.readiness"),
     ("runner.manager",),
     ("runner.demo", "runner.demo.*", "runner.__main__"),
     ("runner.testing", "runner.testing.*"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -19,8 +19,10 @@ from sqlalchemy.pool import NullPool
 
 from runner.clock import Clock
 from runner.errors import StoreUnavailable
+from runner.job import JsonDict
 from runner.settings import sqlite_url
 from runner.store import Transaction
+from runner.stores.guard import FileGuard
 from runner.stores.turns import Turns
 from runner.stores.versions import Versions
 
@@ -40,10 +42,12 @@ class SqlStore:
     """A ``Store`` on one database URL.
 
     ``pooled=False`` opens a connection for each transaction and lets it go: for job processes, of which there may
-    be a thousand. ``pooled=True`` keeps some, for the server.
+    be a thousand. ``pooled=True`` keeps some, for the server. ``marks``: of the server's store, in a job's process.
     """
 
-    def __init__(self, url: str, clock: Clock | None = None, *, pooled: bool = True) -> None:
+    def __init__(
+        self, url: str, clock: Clock | None = None, *, pooled: bool = True, marks: JsonDict | None = None
+    ) -> None:
         self.url = url
         self.clock = clock or Clock()
         self._pooled = pooled
@@ -54,6 +58,7 @@ class SqlStore:
 
         path = sqlite_path(url)
         self._versions = Versions(path) if pooled and path is not None else None
+        self._guard = FileGuard(path, marks) if path is not None else None
 
     @cached_property
     def engine(self) -> Engine:
@@ -66,6 +71,27 @@ class SqlStore:
         found.__dict__["engine"] = self.engine
         found._patience = seconds
         return found
+
+    def guard(self, on_lost: Callable[[], object]) -> None:
+        """For the server, once: see ``FileGuard``. Raises StoreUnavailable."""
+        if self._guard is not None:
+            try:
+                self._guard.begin(on_lost)
+            except sqlite3.Error as error:
+                raise StoreUnavailable(str(error)) from error
+
+    @property
+    def marks(self) -> JsonDict | None:
+        """What a job's process is given to know the file by."""
+        return self._guard.marks if self._guard is not None else None
+
+    def _check_file(self, connection: Connection | None = None) -> None:
+        """Raises DatabaseLost. A job, which has opened the file anew, looks into it as well."""
+        if self._guard is not None:
+            self._guard.check()
+            if connection is not None and not self._pooled:
+                found: Any = connection.connection.dbapi_connection
+                self._guard.check_number(found)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -92,6 +118,7 @@ class SqlStore:
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Transaction]:
+        self._check_file()  # before it is opened: one that is gone would be made anew
         try:
             options: dict[str, Any] = {"begin": begin, "patience": self._patience}
             if self.engine.dialect.name == "postgresql":
@@ -100,6 +127,7 @@ class SqlStore:
             with self.engine.connect().execution_options(**options) as connection, connection.begin():
                 if begin == _WRITING and connection.dialect.name == "postgresql":
                     _lock_postgresql(connection, self._patience)
+                self._check_file(connection)
                 yield Transaction(connection, self.clock)
         except (DBAPIError, PoolTimeout) as error:
             if _is_mistake(error):
@@ -108,9 +136,12 @@ class SqlStore:
 
     def version(self) -> int | None:
         """See ``Store``; None for other databases and for job processes, which have no use for it."""
+        self._check_file()
         return None if self._versions is None else self._versions.current()
 
     def close(self) -> None:
+        if self._guard is not None:
+            self._guard.close()
         if self._versions is not None:
             self._versions.close()
         if "engine" in vars(self):

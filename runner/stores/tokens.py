@@ -7,7 +7,7 @@ import threading
 
 from sqlalchemy import Row, and_, bindparam, exists, insert, or_, select, update
 
-from runner.errors import TokenNameTaken, TokenNotFound
+from runner.errors import DatabaseLost, TokenNameTaken, TokenNotFound
 from runner.store import Store, Transaction
 from runner.stores.schema import tokens
 from runner.token import Role, Token, digest_of, new_token
@@ -74,29 +74,44 @@ class KnownTokens:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._seen = _Seen()
-        self._any_made = False
+        self._any_made = self._knew_none = False
+        self._known: dict[str, Token] = {}  # as they were last read, by whatever thread
 
     def any_made(self) -> bool:
-        """Whether there ever was one, valid or not; none is ever deleted, so a yes stands."""
+        """Whether there ever was one, valid or not; none is ever deleted, so a yes stands.
+
+        Where the database is lost, as it was: nobody can make or revoke one, and jobs must be stopped all the same.
+        """
         if self._any_made:
             return True
-        seen = self._current()
-        if not seen.none_made:
-            with self._store.read() as tx:
-                self._any_made = TokenRows(tx).any_made()
-            seen.none_made = not self._any_made
+        try:
+            seen = self._current()
+            if not seen.none_made:
+                with self._store.read() as tx:
+                    self._any_made = TokenRows(tx).any_made()
+                seen.none_made = self._knew_none = not self._any_made
+        except DatabaseLost:
+            if not self._knew_none:
+                raise
         return self._any_made
 
     def find(self, text: str, now_ms: int) -> Token | None:
-        """The valid token with this text."""
-        seen = self._current()
-        token = seen.tokens.get(digest_of(text))
-        if token is None:
-            with self._store.read() as tx:
-                token = TokenRows(tx).find(text)
-            if token is not None:
-                seen.tokens[digest_of(text)] = token
+        """The valid token with this text; where the database is lost, as it was last read."""
+        digest = digest_of(text)
+        try:
+            token = self._current().tokens.get(digest) or self._read(text, digest)
+        except DatabaseLost:
+            token = self._known.get(digest)
         return token if token is not None and token.is_valid(now_ms) else None
+
+    def _read(self, text: str, digest: str) -> Token | None:
+        with self._store.read() as tx:
+            token = TokenRows(tx).find(text)
+        if token is None:
+            self._known.pop(digest, None)
+        else:
+            self._seen.tokens[digest] = self._known[digest] = token
+        return token
 
     def _current(self) -> _Seen:
         version = self._store.version()
