@@ -137,6 +137,16 @@ class UnmatchedAuthors(Conflict):
         self.count = count
 
 
+class VotesUnseen(Conflict):
+    """A real run by silence where nobody would have seen that somebody votes. ``why``: a sentence."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"{why}, so whoever only votes would be removed; start with ignoreVotes=true "
+            '(in JSON: "ignoreVotes": true) if they are to count as silent'
+        )
+
+
 class ListRefused(Conflict):
     """``why``: a whole sentence or more."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -86,6 +86,27 @@ class Sending:
     words: str
     next_step: str | None = None
     is_known: bool = True
+
+
+@dataclass(frozen=True)
+class Software:
+    """Which version a gateway is, by its own word. ``name``: ``Evolution 2.3.6``. ``shows_votes``: whether it tells who
+    votes in a poll. ``losses``: what else this version is known not to tell, for people.
+    """
+
+    name: str
+    shows_votes: bool
+    losses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reception:
+    """How this server takes webhooks of a gateway: what a webhook must prove, and where the world reaches us; "": not
+    said. It does not show its secret.
+    """
+
+    secret: str = field(repr=False)
+    public_url: str = ""
 
 
 class GatewayError(Exception):
@@ -178,5 +199,16 @@ class GroupGateway(Protocol):
 class SendsEvents(Protocol):
     """A gateway that sends events by itself, and can be asked whether messages of groups are among them."""
 
-    def sending(self) -> Sequence[Sending]:
-        """What it is set to send; at least one. Raises nothing: what it does not answer could not be asked."""
+    def sending(self, ours: Reception | None = None) -> Sequence[Sending]:
+        """What it is set to send, and whether it can come in here as ``ours`` says; at least one.
+
+        Raises nothing: what it does not answer could not be asked.
+        """
+
+
+@runtime_checkable
+class TellsVersion(Protocol):
+    """A gateway that says which version it is."""
+
+    def software(self) -> Software | None:
+        """None where it does not say. Raises nothing."""

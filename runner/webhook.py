@@ -7,7 +7,7 @@ gateway's key) is neither stored nor logged.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -29,13 +29,15 @@ class Sign(StrEnum):
     """What an event says of the connection behind the gateway.
 
     traffic: it stands, or there was nothing to tell of. opened, closed: it does so now. lost: it is being made anew,
-    or waits for somebody to scan a code; nobody knows when it went. none: nothing but that events come in.
+    or in a state that is not known here; nobody knows when it went. out: the device is logged out, so that nothing of
+    groups comes, whatever else does, until it is linked again. none: nothing but that events come in.
     """
 
     TRAFFIC = "traffic"
     OPENED = "opened"
     CLOSED = "closed"
     LOST = "lost"
+    OUT = "out"
     NONE = "none"
 
 
@@ -64,7 +66,7 @@ class Heard:
     """Somebody wrote, reacted or sent something at ``at`` (UTC ms, never in the future).
 
     ``who`` None: ourselves, by an id that was not said. ``key``: by which the same message of theirs is known again,
-    None: by nothing.
+    None: by nothing. ``of_poll``: it is a poll, or a vote in one.
     """
 
     group_wa_id: str
@@ -72,6 +74,7 @@ class Heard:
     at: int
     key: str | None
     is_me: bool = False
+    of_poll: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

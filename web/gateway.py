@@ -61,12 +61,20 @@ def check(
 def _look(
     opened: GroupGateway, store: Store, settings: Settings, group: str | None
 ) -> tuple[list[Remark], list[Exempt] | None]:
-    from runner.groups.checkup import Remark, check_connection, check_group, check_sending, exempt, list_group
+    from runner.groups.checkup import (
+        Remark,
+        check_connection,
+        check_group,
+        check_sending,
+        check_version,
+        exempt,
+        list_group,
+    )
 
     remarks = [check_connection(opened)]
     if not remarks[0].is_fine:
         return remarks, None
-    remarks += check_sending(opened, settings)
+    remarks += [*check_version(opened), *check_sending(opened, settings, store)]
     if group is None:
         return remarks, None
     listing = list_group(opened, group)

@@ -13,6 +13,7 @@ from runner.groups.group import is_group_id
 from runner.groups.hearing import Limits
 from runner.groups.ingest import ingest
 from runner.groups.member import MemberRows
+from runner.groups.versions import Version
 from runner.groups.whitelist import WhitelistRows
 from runner.job import JsonDict
 from runner.manager import JobManager
@@ -29,6 +30,11 @@ MOST_SHOWN = 1000
 
 class IngestRequest(RequestBody):
     group_wa_id: str
+
+
+def version_on_wire(version: Version | None) -> JsonDict:
+    """``gatewayVersion`` in words, also where it could not be asked; none where a gateway has none."""
+    return {} if version is None else {"gatewayVersion": str(version), "showsVotes": version.shows_votes}
 
 
 class GroupIngest:
@@ -67,4 +73,5 @@ class GroupIngest:
             "members": taken.members,
             "gone": taken.gone,
         }
+        answer |= version_on_wire(taken.version)
         return answer | ({"warnings": list(taken.warnings)} if taken.warnings else {})

@@ -185,6 +185,7 @@ def open_manager(manager: JobManager, missed: Missed) -> Watchman:
     Raises WrongConfiguration for workflows that do not load.
     """
     watchman = Watchman(manager.settings, manager.store, manager.clock, missed)
+    watchman.end_what_is_refused()
     watchman.begin()
     try:
         manager.open()

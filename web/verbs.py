@@ -49,6 +49,9 @@ def ingest(
     say(f"In {answer['group'].get('name') or group}: {answer['members']} people")
     if answer["gone"]:
         say(f"Of those who were in it before, {answer['gone']} are gone")
+    if "gatewayVersion" in answer:
+        votes = "tells" if answer.get("showsVotes") else "does not tell"
+        say(f"The gateway is {answer['gatewayVersion']}, which {votes} who votes in polls")
     for warning in answer.get("warnings", []):
         say(warning)
     say("Who has been silent is not on its list: import an export of the chat, or connect webhooks")

@@ -53,6 +53,10 @@ class Distant:
         except NoAnswer as error:
             raise Transient(str(error), nothing_sent=True) from None
 
+    def look_briefly(self, path: str) -> Answer:
+        """Of what the gateway says by itself, without asking anybody else."""
+        return self.look(path, seconds=_LOOK * self.call_seconds)
+
     def connection(self, look: Callable[[float], Connection]) -> Connection:
         """``look(seconds)``, and not open where nobody answers. Raises AuthFailed and BadRequest."""
         try:

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from runner.gateway import BadRequest, Connection, GatewayError, Listing, Outcome, Sending, Transient
+from runner.gateway import (
+    BadRequest,
+    Connection,
+    GatewayError,
+    Listing,
+    Outcome,
+    Reception,
+    Sending,
+    Software,
+    Transient,
+)
 from runner.gateways.access import Access
 from runner.gateways.channel import LIST_BYTES, Answer, Channel
 from runner.gateways.distant import Distant, not_understood, refused, segment, texts_in
 from runner.gateways.people import lacks_us, participant_of, plain_name, whole, with_flags
 from runner.gateways.refusals import connection_lost, not_connected
 from runner.gateways.sending import evolution_sending
+from runner.gateways.versions import evolution_software
 from runner.identity import person_id
 
 NAMES = "EVOLUTION_API_URL, EVOLUTION_API_KEY and EVOLUTION_INSTANCE_NAME"
@@ -46,9 +57,13 @@ class EvolutionGateway:
         """By ``connectionState``."""
         return self._distant.connection(self._state)
 
-    def sending(self) -> Sequence[Sending]:
+    def sending(self, ours: Reception | None = None) -> Sequence[Sending]:
         """What it is set to send by webhook."""
-        return evolution_sending(self._distant.look, self._instance)
+        return evolution_sending(self._distant.look, self._instance, ours)
+
+    def software(self) -> Software | None:
+        """By ``GET /``."""
+        return evolution_software(self._distant.look_briefly)
 
     def list_group(self, group_wa_id: str) -> Listing:
         """By ``findGroupInfos``. Raises GroupGone, NotConnected, AuthFailed, RateLimited, BadRequest or Transient."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runner.gateway import GatewayError, Sending
+from runner.gateway import GatewayError, Reception, Sending
+from runner.gateways.arrival import arrival_of_evolution, arrival_of_waha
 from runner.gateways.channel import Answer
 
 _ONLY_BY_ONE_OF_ALL = (
@@ -16,7 +17,7 @@ _SENDS = "the webhook sends messages of groups"
 _WAHA_MESSAGES = frozenset({"message", "message.any", "*"})
 
 
-def evolution_sending(look: Callable[[str], Answer], instance: str) -> list[Sending]:
+def evolution_sending(look: Callable[[str], Answer], instance: str, ours: Reception | None = None) -> list[Sending]:
     """By ``settings/find`` and ``webhook/find``; both hold secrets, of which nothing is said. Raises nothing."""
     settings = _found(look, f"/settings/find/{instance}")
     webhook = _found(look, f"/webhook/find/{instance}")
@@ -35,10 +36,12 @@ def evolution_sending(look: Callable[[str], Answer], instance: str) -> list[Send
     elif "MESSAGES_UPSERT" not in _names(webhook.get("events")):
         step = "add MESSAGES_UPSERT to the events of the webhook"
         said.append(Sending("the instance's webhook does not send MESSAGES_UPSERT: no group message can come in", step))
+    if ours is not None and webhook and webhook.get("enabled") is True:
+        said += arrival_of_evolution(webhook, ours)
     return said or [Sending(_SENDS)]
 
 
-def waha_sending(look: Callable[[str], Answer], session: str) -> list[Sending]:
+def waha_sending(look: Callable[[str], Answer], session: str, ours: Reception | None = None) -> list[Sending]:
     """By the session's ``config``; it holds secrets, of which nothing is said. Raises nothing."""
     found = _found(look, f"/api/sessions/{session}")
     config = found.get("config") if found else None
@@ -53,10 +56,13 @@ def waha_sending(look: Callable[[str], Answer], session: str) -> list[Sending]:
     if not rows:
         words = "the session has no webhook of its own: "
         said.append(Sending(words + _ONLY_BY_ONE_OF_ALL.format("sessions"), is_known=False))
-    elif not any(_WAHA_MESSAGES & _names(one.get("events")) for one in rows):
+    elif not (sending := [one for one in rows if _WAHA_MESSAGES & _names(one.get("events"))]):
         step = "add message.any to the events of the webhook"
         words = "no webhook of the session sends message or message.any: no group message can come in"
         said.append(Sending(words, step))
+    elif ours is not None:
+        faults: list[list[Sending]] = [arrival_of_waha(one, ours) for one in sending]
+        said += sorted(faults, key=len)[0]  # one that is right is enough
     return said or [Sending(_SENDS)]
 
 

@@ -15,7 +15,9 @@ from runner.gateway import (
     Listing,
     Outcome,
     Participant,
+    Reception,
     Sending,
+    Software,
     Transient,
 )
 from runner.gateways.access import Access
@@ -24,6 +26,7 @@ from runner.gateways.distant import Distant, first_of, not_understood, refused, 
 from runner.gateways.people import lacks_us, participant_of, plain_name, with_flags
 from runner.gateways.refusals import NOT_IN_IT, connection_lost, not_connected
 from runner.gateways.sending import waha_sending
+from runner.gateways.versions import waha_software
 from runner.identity import PN, person_id
 
 NAMES = "WAHA_URL, WAHA_API_KEY and WAHA_SESSION"
@@ -73,9 +76,13 @@ class WahaGateway:
             self._empty_since.clear()
         return found
 
-    def sending(self) -> Sequence[Sending]:
+    def sending(self, ours: Reception | None = None) -> Sequence[Sending]:
         """What it is set to send by webhook."""
-        return waha_sending(self._distant.look, self._session)
+        return waha_sending(self._distant.look, self._session, ours)
+
+    def software(self) -> Software | None:
+        """By ``server/version`` and the session."""
+        return waha_software(self._distant.look_briefly, self._session)
 
     def list_group(self, group_wa_id: str) -> Listing:
         """By ``participants/v2``, and once an hour for each group its description. Its size is not said.

@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from runner.gateway import AuthFailed, BadRequest, GatewayError, GroupGateway, Listing, Participant, SendsEvents
+from runner.clock import iso
+from runner.gateway import (
+    AuthFailed,
+    BadRequest,
+    GatewayError,
+    GroupGateway,
+    Listing,
+    Participant,
+    Reception,
+    SendsEvents,
+    TellsVersion,
+)
+from runner.groups.accounts import own_account, secrets_of
 from runner.groups.group import Group, GroupRows
+from runner.groups.hearing import HearingRows, Limits
 from runner.groups.identity import person_id, shown
 from runner.groups.kin import may_be_alike
 from runner.groups.listing import SuspiciousListing, check_listing
@@ -47,17 +60,44 @@ def check_connection(gateway: GroupGateway) -> Remark:
     return Remark(True, f"{gateway.via}: {connection.words}")
 
 
-def check_sending(gateway: GroupGateway, settings: Settings) -> list[Remark]:
+def check_version(gateway: GroupGateway) -> list[Remark]:
+    """Which version it is, and what that is known not to tell."""
+    if not isinstance(gateway, TellsVersion):
+        return []
+    software = gateway.software()
+    if software is None:
+        words = "which version it is could not be asked, so it counts as one that does not tell who votes in polls"
+        return [Remark(True, words, is_known=False)]
+    told = "tells who votes in polls" if software.shows_votes else "does not tell who votes in polls"
+    first = Remark(True, f"it is {software.name}, which {told}", is_known=software.shows_votes)
+    return [first, *(Remark(True, f"{software.name}: {loss}", is_known=False) for loss in software.losses)]
+
+
+def check_sending(gateway: GroupGateway, settings: Settings, store: Store) -> list[Remark]:
     """Whether messages of groups can come in by webhook, where this server takes webhooks of that gateway."""
     if not isinstance(gateway, SendsEvents):
         return []
-    secrets = {"evolution": settings.webhook_secret, "waha": settings.waha_hmac_key}
-    if gateway.via in secrets and not secrets[gateway.via].get_secret_value():
-        name = {"evolution": "RUNNER_WEBHOOK_SECRET", "waha": "RUNNER_WAHA_HMAC_KEY"}[gateway.via]
+    name, secret = secrets_of(settings).get(gateway.via, ("", "-"))
+    if not secret:
         return [
             Remark(True, f"no webhooks are taken, since {name} is not set: who is silent is known by exports alone")
         ]
-    return [Remark(one.next_step is None, one.words, one.next_step, one.is_known) for one in gateway.sending()]
+    said = gateway.sending(Reception(secret, settings.public_url))
+    remarks = [Remark(one.next_step is None, one.words, one.next_step, one.is_known) for one in said]
+    account = own_account(settings)
+    return [*remarks, _arrived(store, settings, account)] if account else remarks
+
+
+def _arrived(store: Store, settings: Settings, account: str) -> Remark:
+    """Nothing but an event that came in shows that the next one may."""
+    with store.read() as tx:
+        line = HearingRows(tx, Limits.of(settings)).find(account)
+    if line is None:
+        return Remark(True, f"no event of {account} has arrived here yet", is_known=False)
+    words = f"the last event of {account} arrived at {iso(line.heard_at)}"
+    if line.group_heard_at is None:
+        return Remark(True, f"{words}, and no message of a group yet", is_known=False)
+    return Remark(True, f"{words}, the last message of a group at {iso(line.group_heard_at)}")
 
 
 def check_group(store: Store, wa_id: str, listing: Listing) -> Iterator[Remark]:

@@ -12,6 +12,8 @@ gap. A gap, after which the next such message begins another, is
   observation ends with the last that did;
 - a connection that was down for longer than ``reconnect_ms``: what is said while it is down for a moment is sent
   after it, so that the gateway's ordinary reconnecting is none;
+- a device that was logged out, for however short: some versions of a gateway say that they are connected again, and
+  send no message of a group;
 - a server that could not take events in for longer than the gateway tries again (``AWAY_MS``).
 
 After an outage too short for a gap nothing is lost, but some of it may come late: see ``runner.groups.latecomers``.
@@ -23,7 +25,7 @@ observation, was not there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from sqlalchemy import ColumnElement, and_, case, exists, false, func, insert, literal, or_, select, true, update
@@ -70,7 +72,7 @@ class HearingRows:
             self._insert(known)
         if sign is Sign.TRAFFIC and at is not None and known.down_since is not None and at < known.down_since:
             sign, of_group = Sign.NONE, False
-        broken = known.before(sign, now).is_broken(now, self._limits)
+        broken = sign is Sign.OUT or known.before(sign, now).is_broken(now, self._limits)
         if broken:
             self._end(known)
             known = known.after_gap()
@@ -83,6 +85,16 @@ class HearingRows:
                 self._begin(groups.c.account == account)
             after = replace(after, extended_at=now)
         self._keep(after)
+
+    def deaf(self, gateways: Collection[str]) -> list[Line]:
+        """This server refuses what these send: what is observed by their accounts ends. Returns those."""
+        ended = []
+        for known in self.lines():
+            if known.account.partition("/")[0] in gateways:
+                if self._end(known):
+                    ended.append(known)
+                self._keep(known.after_gap())
+        return ended
 
     def look(self, account: str, is_open: bool) -> None:
         """The gateway was asked now."""

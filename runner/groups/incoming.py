@@ -17,13 +17,14 @@ from runner.groups.group import Group, GroupRows
 from runner.groups.hearing import HearingRows, Limits
 from runner.groups.moves import Moves
 from runner.groups.tallies import TallyRows
+from runner.groups.votes import PollRows
 from runner.store import Transaction
 from runner.stores.group_schema import memberships, people, roster_removals, webhook_messages
 from runner.webhook import Event, Heard, Moved, Notice, Outcome, Sign
 from runner.webhooks.fields import key_of
 
 _CHUNK = 400
-_TURNS = (Sign.OPENED, Sign.CLOSED, Sign.LOST)
+_TURNS = (Sign.OPENED, Sign.CLOSED, Sign.LOST, Sign.OUT)
 
 Key = tuple[int, str]
 Known = Row[Any]
@@ -110,6 +111,10 @@ class Incoming:
 
     def _apply(self, fresh: Sequence[tuple[Notice, Group, Event]]) -> None:
         """Who is known and only spoke again, all at once; what changes more than that, one by one after it."""
+        polls = PollRows(self._tx)
+        for _, group, event in fresh:
+            if isinstance(event, Heard) and event.of_poll:
+                polls.saw(group, event.at)
         spoken = [(group, event) for _, group, event in fresh if isinstance(event, Heard)]
         plain = Plain(self._tx, spoken)
         rest = [one for one in fresh if not (isinstance(one[2], Heard) and plain.take(one[1], one[2]))]

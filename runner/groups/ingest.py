@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, or_, select
 
 from runner.errors import GatewayRefused, GatewayUnavailable, ListRefused, NotFound
-from runner.gateway import GatewayError, GroupGateway, GroupGone, Listing, RateLimited
+from runner.gateway import GatewayError, GroupGateway, GroupGone, Listing, RateLimited, Software, TellsVersion
 from runner.groups.authors import Authors
 from runner.groups.group import Group, GroupRows
 from runner.groups.hearing import HearingRows, Limits
@@ -22,6 +22,7 @@ from runner.groups.intake import Marks, entry_of, ids_of_all, with_no_new_id
 from runner.groups.listing import SuspiciousListing, WithoutUs, check_listing
 from runner.groups.member import MemberEntry, MemberRows
 from runner.groups.settling import ABSENCE_SECONDS
+from runner.groups.versions import Version, VersionRows
 from runner.store import Store, Transaction
 from runner.stores.group_schema import memberships, people
 
@@ -44,12 +45,16 @@ class NotOnIt(ListRefused):
 
 @dataclass(frozen=True)
 class Ingested:
-    """``members``: in the group now; ``gone``: whom we thought to be, and are not listed. ``warnings``: sentences."""
+    """``members``: in the group now; ``gone``: whom we thought to be, and are not listed. ``warnings``: sentences.
+
+    ``version``: what the gateway said it is, None where there is none to say it.
+    """
 
     group: Group
     members: int
     gone: int
     warnings: tuple[str, ...]
+    version: Version | None = None
 
 
 def ingest(
@@ -76,14 +81,21 @@ def ingest(
             with store.write() as tx:
                 HearingRows(tx, limits).over(known, account)
         raise
+    software = gateway.software() if isinstance(gateway, TellsVersion) else None
     with store.write() as tx:
         group = GroupRows(tx).create(wa_id, listing.name)
         gone = 0 if gateway.via == _ROSTER else _take(tx, group, listing, asked_at, then)
         if account is not None:
             HearingRows(tx, limits).belongs(group, account, surely=True)
+        version = _version(tx, gateway, account, software)
         members = MemberRows(tx).count(group)
         group = GroupRows(tx).get(wa_id)
-    return Ingested(group, members, gone, (_ONLY_ADMINS_WRITE,) if listing.is_announcement else ())
+    return Ingested(group, members, gone, (_ONLY_ADMINS_WRITE,) if listing.is_announcement else (), version)
+
+
+def _version(tx: Transaction, gateway: GroupGateway, account: str | None, software: Software | None) -> Version | None:
+    asked = account is not None and isinstance(gateway, TellsVersion)
+    return VersionRows(tx).note(account, software) if asked and account else None
 
 
 def _believed(

@@ -75,7 +75,7 @@ class Line:
     def after_event(self, sign: Sign, now: int, *, of_group: bool = False) -> Line:
         """``of_group``: it was somebody's message in a group."""
         down = self.down_since
-        if sign is Sign.CLOSED:
+        if sign in (Sign.CLOSED, Sign.OUT):
             down = now if down is None else down
         elif sign is Sign.LOST:
             down = self._lost_since(now) if down is None else down

@@ -8,13 +8,14 @@ from runner.errors import InvalidFields, JobNotFound, UnmatchedAuthors
 from runner.groups.activity import span
 from runner.groups.group import Group
 from runner.groups.unmatched import UnmatchedRows
+from runner.groups.votes import VoteRows
 from runner.job import Job, JobStatus
 from runner.store import Transaction
 from runner.stores.group_schema import job_people
 from runner.stores.jobs import JobRows
 
 
-def admit_removal(
+def admit_removal(  # noqa: PLR0913 - each is one thing that a start may say
     tx: Transaction,
     job_id: str,
     group: Group,
@@ -22,10 +23,11 @@ def admit_removal(
     dry_run: bool,
     reviewed: str | None,
     ignore_unmatched: bool,
+    ignore_votes: bool = False,
     window_ms: int | None = None,
 ) -> None:
-    """In the transaction that writes the job. Raises UnmatchedAuthors, or InvalidFields for ``reviewed``, and for a
-    real run's window that is not the one of the dry run it is pinned to; None: there is no window.
+    """In the transaction that writes the job. Raises UnmatchedAuthors, VotesUnseen, or InvalidFields for ``reviewed``,
+    and for a real run's window that is not the one of the dry run it is pinned to; None: there is no window.
 
     A reviewed dry run's people are copied, by internal id: it may be deleted before the job has run.
     """
@@ -33,6 +35,8 @@ def admit_removal(
     unmatched = 0 if dry_run or ignore_unmatched else rows.count(group)
     if unmatched:
         raise UnmatchedAuthors(unmatched, [author.name for author in rows.list(group, limit=5)])
+    if not (dry_run or ignore_votes):
+        VoteRows(tx, group).check(window_ms)
     if reviewed is None:
         return
     read = _check_reviewed(tx, group, reviewed)

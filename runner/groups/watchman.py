@@ -12,11 +12,12 @@ from sqlalchemy import delete, select
 
 from runner.clock import Clock, iso
 from runner.errors import RunnerError
-from runner.gateway import GatewayError, GroupGateway
-from runner.groups.accounts import accounts_to_ask
+from runner.gateway import GatewayError, GroupGateway, Software, TellsVersion
+from runner.groups.accounts import accounts_to_ask, secrets_of
 from runner.groups.hearing import HearingRows, Limits
 from runner.groups.missed import Missed, Misses
 from runner.groups.tallies import TallyRows
+from runner.groups.versions import VersionRows
 from runner.opening import open_gateway
 from runner.settings import Settings
 from runner.store import Store
@@ -66,6 +67,17 @@ class Watchman:
             if self._safely(self.beat):
                 return
 
+    def end_what_is_refused(self) -> None:
+        """Without its secret no event of a gateway is taken: nothing is observed by it, and none is waited for."""
+        refused = {gateway: name for gateway, (name, secret) in secrets_of(self._settings).items() if not secret}
+        if not refused:
+            return
+        with self._store.write() as tx:
+            ended = HearingRows(tx, self._limits).deaf(refused)
+        for line in ended:
+            words = "Groups of %s are not watched any more: %s is not set, so its events are refused"
+            log.warning(words, line.account, refused[line.account.partition("/")[0]])
+
     def start(self) -> None:
         """From here on."""
         for thread in self._threads:
@@ -110,8 +122,18 @@ class Watchman:
         except GatewayError as error:
             log.warning("Whether %s is connected cannot be asked: %s", account, error)
             return
+        told, software = self._version_of(account, state.is_open)
         with self._store.write() as tx:
             HearingRows(tx, self._limits).look(account, state.is_open)
+            if told:
+                VersionRows(tx).note(account, software)
+
+    def _version_of(self, account: str, is_open: bool) -> tuple[bool, Software | None]:
+        """Whether it was asked which version it is, and what it said. Not of one that is away."""
+        gateway = self._gateways[account]
+        if not (is_open and isinstance(gateway, TellsVersion)):
+            return False, None
+        return True, gateway.software()
 
     def forget(self) -> None:
         """Message ids that nobody sends again any more."""

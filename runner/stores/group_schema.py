@@ -208,3 +208,22 @@ webhook_counts = Table(
     Column("number", BigInteger, nullable=False),
     Column("last_at", BigInteger, nullable=False),
 )
+
+polls = Table(
+    "polls",
+    metadata,
+    _group(primary_key=True),
+    Column("at_ms", BigInteger, primary_key=True),
+)
+"""When there was a poll in a group, as far as it was seen. Nothing of what it asked."""
+
+gateway_versions = Table(
+    "gateway_versions",
+    metadata,
+    Column("account", String(100), primary_key=True),
+    Column("name", String(80)),  # by its own word; None: it could not be asked the last time
+    Column("shows_votes", Boolean, nullable=False),
+    Column("votes_since", BigInteger),  # when it first did after a version that did not; 0: no such was seen
+    Column("asked_at", BigInteger, nullable=False),
+)
+"""What a gateway said it is: see ``runner.groups.versions``."""

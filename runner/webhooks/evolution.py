@@ -13,6 +13,7 @@ from runner.webhooks.fields import (
     account_of,
     digest,
     event_name,
+    is_of_poll,
     key_of,
     listed,
     mapping,
@@ -49,16 +50,22 @@ _TRAFFIC = [
     "call",
 ]
 _OURS = ["application-startup", "instance-create", "typebot-start", "typebot-change-status"]
-_LOST = ("qrcode-updated", "logout-instance", "remove-instance", "instance-delete", "status-instance")
+_LOST = ("status-instance",)
+_OUT = ("qrcode-updated", "logout-instance", "remove-instance", "instance-delete")
+"""A code to scan is shown to whoever is logged out, and to nobody else."""
 
 SIGNS: Mapping[str, Sign] = (
     dict.fromkeys((*_MESSAGES, _PARTICIPANTS, *_TRAFFIC), Sign.TRAFFIC)
     | dict.fromkeys((*_OURS, _CONNECTION), Sign.NONE)
     | dict.fromkeys(_LOST, Sign.LOST)
+    | dict.fromkeys(_OUT, Sign.OUT)
 )
 """All events that Evolution documents, by the names they have in a path, and what they say of its connection."""
 
 _STATES = {"open": Sign.OPENED, "close": Sign.CLOSED}
+_NOT_AGAIN = (401, 402, 403, 406)
+"""The reasons for which Evolution does not connect again: logged out, and kin of it."""
+
 _STEPS = {"add": Step.JOINED, "remove": Step.LEFT, "promote": Step.PROMOTED, "demote": Step.DEMOTED}
 _PEOPLE = ("participant", "participantAlt", "participantPn", "participantLid")
 _ROW = ("id", "jid", "lid", "phoneNumber")
@@ -82,11 +89,17 @@ def read(raw: bytes, received_at: int, in_path: str | None = None) -> Notice:
     elif event == _PARTICIPANTS:
         found = list(_participants(body, received_at))
     elif event == _CONNECTION:
-        state = mapping(body.get("data")).get("state")
-        sign, found = _STATES.get(state, Sign.LOST) if isinstance(state, str) else Sign.LOST, [Outcome.STORED]
+        sign, found = _sign_of(mapping(body.get("data"))), [Outcome.STORED]
     else:
         found = [Outcome.NOT_USED if event in SIGNS else Outcome.UNKNOWN]
     return notice_of(account, event, sign, found, is_news=event == _NEWS)
+
+
+def _sign_of(data: Mapping[str, Any]) -> Sign:
+    """Of a connection, by its state, and by why it has that."""
+    state = data.get("state")
+    sign = _STATES.get(state, Sign.LOST) if isinstance(state, str) else Sign.LOST
+    return Sign.OUT if sign is Sign.CLOSED and data.get("statusReason") in _NOT_AGAIN else sign
 
 
 def _message(message: Mapping[str, Any], received_at: int) -> Heard | Outcome:
@@ -104,7 +117,7 @@ def _message(message: Mapping[str, Any], received_at: int) -> Heard | Outcome:
     if who is None and not is_me:
         return Outcome.UNREADABLE
     at = moment(message.get("messageTimestamp"), received_at)
-    return Heard(group, who, at, key_of(key.get("id")), is_me)
+    return Heard(group, who, at, key_of(key.get("id")), is_me, of_poll=is_of_poll(message.get("message")))
 
 
 def _participants(body: Mapping[str, Any], received_at: int) -> Iterator[Event | Outcome]:

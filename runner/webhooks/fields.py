@@ -18,6 +18,7 @@ _LONGEST_EVENT, _LONGEST_NAME, _LONGEST_INSTANCE, _LONGEST_KEY = 40, 200, 80, 10
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9@._:-]+", re.ASCII)
 _FIRST_MS = 100_000_000_000
 """A time above it is in milliseconds: as seconds it would be the year 5138."""
+_OF_POLL = re.compile(r"poll(?:Creation|Update|Result)", re.IGNORECASE)
 _LAST_MS = 100_000_000_000_000
 
 
@@ -68,6 +69,13 @@ def notice_of(
 def account_of(gateway: str, instance: Any) -> str | None:
     name = text_of(instance, _LONGEST_INSTANCE)
     return f"{gateway}/{name}" if name else None
+
+
+def is_of_poll(said: Any, depth: int = 4) -> bool:
+    """Whether a message as the engine has it is a poll or a vote, also within others, as one that disappears is."""
+    if depth < 0 or not isinstance(said, dict):
+        return False
+    return any(_OF_POLL.match(name) or is_of_poll(inside, depth - 1) for name, inside in said.items())
 
 
 def moment(value: Any, received_at: int) -> int:

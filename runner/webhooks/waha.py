@@ -13,6 +13,7 @@ from runner.webhooks.fields import (
     account_of,
     digest,
     event_name,
+    is_of_poll,
     key_of,
     mapping,
     moment,
@@ -58,7 +59,7 @@ SIGNS: Mapping[str, Sign] = dict.fromkeys(
 ) | dict.fromkeys((*_OURS, _STATUS), Sign.NONE)
 """All events that WAHA documents, dots as dashes, and what they say of its connection."""
 
-_STATES = {"WORKING": Sign.OPENED, "STOPPED": Sign.CLOSED, "FAILED": Sign.CLOSED}
+_STATES = {"WORKING": Sign.OPENED, "STOPPED": Sign.CLOSED, "FAILED": Sign.CLOSED, "SCAN_QR_CODE": Sign.OUT}
 _STEPS = {"join": Step.JOINED, "leave": Step.LEFT, "promote": Step.PROMOTED, "demote": Step.DEMOTED}
 
 
@@ -96,7 +97,10 @@ def _message(payload: Mapping[str, Any], received_at: int) -> Heard | Outcome:
     if who is None and not is_me:
         return Outcome.UNREADABLE
     # The same message comes as `message` and as `message.any`; a reaction has an id of its own.
-    return Heard(group, who, moment(payload.get("timestamp"), received_at), key_of(payload.get("id")), is_me)
+    inside = mapping(payload.get("_data"))
+    of_poll = is_of_poll(inside) or str(inside.get("type", "")).startswith("poll")
+    at = moment(payload.get("timestamp"), received_at)
+    return Heard(group, who, at, key_of(payload.get("id")), is_me, of_poll=of_poll)
 
 
 def _vote(payload: Mapping[str, Any], received_at: int) -> Heard | Outcome:
@@ -107,9 +111,10 @@ def _vote(payload: Mapping[str, Any], received_at: int) -> Heard | Outcome:
     vote = mapping(payload.get("vote"))
     voter = vote.get("participant") or vote.get("from")
     heard = _message({"_data": payload.get("_data"), **vote, "participant": voter}, received_at)
-    if isinstance(heard, Outcome) or heard.key is None:
+    if isinstance(heard, Outcome):
         return heard
-    return replace(heard, key=digest(heard.key, heard.who and heard.who.ids, vote.get("timestamp")))
+    again = None if heard.key is None else digest(heard.key, heard.who and heard.who.ids, vote.get("timestamp"))
+    return replace(heard, key=again, of_poll=True)
 
 
 def _author(payload: Mapping[str, Any]) -> Someone | None:

@@ -18,6 +18,7 @@ from runner.groups.queue import QueueEntry, QueueRows
 from runner.groups.removal import Removal
 from runner.groups.review import admit_removal
 from runner.groups.summary import doubts_about, removal_result, summary_of
+from runner.groups.voting import Voting
 from runner.groups.walk import Preview, QueueWalk, Walk
 from runner.job import JsonDict
 from runner.opening import call_seconds
@@ -44,7 +45,7 @@ def grace(_config: QueueConfig, settings: Settings) -> float:
 
 
 def admit(tx: Transaction, job_id: str, config: QueueConfig, options: RemovalOptions | None) -> None:
-    """Raises GroupNotFound, UnmatchedAuthors or InvalidFields."""
+    """Raises GroupNotFound, UnmatchedAuthors, VotesUnseen or InvalidFields."""
     options = options or RemovalOptions()
     admit_removal(
         tx,
@@ -53,6 +54,7 @@ def admit(tx: Transaction, job_id: str, config: QueueConfig, options: RemovalOpt
         dry_run=config.dry_run,
         reviewed=options.reviewed,
         ignore_unmatched=options.ignore_unmatched,
+        ignore_votes=options.ignore_votes,
         window_ms=window_of(config),
     )
 
@@ -101,9 +103,10 @@ def removal_workflow(job: JobContext, config: WorkflowConfig) -> None:
     with halting():
         removal = Removal(job, config)
         removal.prepare(by_silence=True)
+        voting = voting_of(job, removal, config)
         sync(job, removal, config.inactivity_window_ms, dry_run=config.dry_run)
         job.checkpoint(job.result["watched"])
-        remove(job, removal, config, config.inactivity_window_ms)
+        remove(job, removal, config, voting)
 
 
 @workflow("removal_queue", config=QueueConfig, **_SAME)
@@ -112,9 +115,18 @@ def removal_queue(job: JobContext, config: QueueConfig) -> None:
     with halting():
         removal = Removal(job, config)
         removal.prepare()
+        voting = voting_of(job, removal, config)
         tell_gaps(job, removal)
         job.checkpoint()
-        remove(job, removal, config, None)
+        remove(job, removal, config, voting)
+
+
+def voting_of(job: JobContext, removal: Removal, config: QueueConfig) -> Voting:
+    """Asked and checked before anybody is queued. Raises VotesUnseen for a real run."""
+    voting = Voting(job, removal.gateway, removal.group, window_of(config), dry_run=config.dry_run)
+    voting.ask()
+    voting.check()
+    return voting
 
 
 def sync(job: JobContext, removal: Removal, window_ms: int, *, dry_run: bool) -> None:
@@ -146,10 +158,10 @@ def tell_gaps(job: JobContext, removal: Removal) -> None:
     add_warnings(job, job.patiently(look))
 
 
-def remove(job: JobContext, removal: Removal, config: QueueConfig, window_ms: int | None) -> None:
+def remove(job: JobContext, removal: Removal, config: QueueConfig, voting: Voting) -> None:
     """Batch by batch: each person is looked at again, asked for and booked. A dry run goes the same way and notes."""
     job.result["via"] = removal.gateway.via
-    walk = _walk(job, removal, config, window_ms)
+    walk = _walk(job, removal, config, window_of(config))
 
     def fetch(key: Any, size: int) -> Sequence[QueueEntry]:
         with job.store.read() as tx:
@@ -172,18 +184,20 @@ def remove(job: JobContext, removal: Removal, config: QueueConfig, window_ms: in
         if config.dry_run:
             note(batch, removal)
         else:
+            voting.check()
             deal_with(job, batch, removal, pacing)
     if config.dry_run:
-        warn(job, removal, window_ms)
+        warn(job, removal, window_of(config), voting)
 
 
-def warn(job: JobContext, removal: Removal, window_ms: int | None) -> None:
+def warn(job: JobContext, removal: Removal, window_ms: int | None, voting: Voting) -> None:
     """At the end of a dry run, when its list is whole; what its gateway has said before stays."""
 
     since = None if window_ms is None else int(job.result["sync"]["atMs"]) - window_ms
 
     def book(tx: Transaction) -> None:
-        add_warnings(job, doubts_about(tx, removal.group, job.id, removal.seen, since))
+        doubts = doubts_about(tx, removal.group, job.id, removal.seen, since)
+        add_warnings(job, [*doubts, *voting.doubts(tx)])
 
     job.commit(book)
 

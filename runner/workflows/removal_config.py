@@ -44,12 +44,14 @@ class WorkflowConfig(QueueConfig):
 
 class RemovalOptions(JobConfig):
     """Beside the config: ``reviewed``, the dry run whose people alone may be removed; ``ignore_unmatched``;
-    ``ignore_announcement``: remove by silence also where only admins write.
+    ``ignore_announcement``: remove by silence also where only admins write; ``ignore_votes``: also where nobody would
+    have seen that they vote in polls.
     """
 
     reviewed: str | None = Field(None, min_length=1, max_length=64)
     ignore_unmatched: bool = False
     ignore_announcement: bool = False
+    ignore_votes: bool = False
 
     @field_validator("reviewed", mode="before")
     @classmethod

@@ -25,6 +25,8 @@ from web.cli import app
 GROUP = "120363403645737299@g.us"
 KEY = "key-of-evolution"
 ANA, BO, BOSS, ME = (f"10000000000000{number}@lid" for number in range(1, 5))
+SECRET = "a-secret-of-the-tests-that-is-long-enough"
+RIGHT: dict[str, Any] = {"url": "http://bot.example:3000/webhook", "headers": {"jwt_key": SECRET}}
 P_ME = "33100000004@s.whatsapp.net"
 
 
@@ -58,6 +60,7 @@ def check(*arguments: str) -> Result:
 
 
 def test_all_is_well_and_who_is_exempt(fake: FakeServer, tmp_path: Path) -> None:
+    behave(tmp_path, evolution={"version": "2.3.7"})
     settings = Settings(home=tmp_path / "home")
     settings.home.mkdir()
     migrate(settings.url)
@@ -71,6 +74,9 @@ def test_all_is_well_and_who_is_exempt(fake: FakeServer, tmp_path: Path) -> None
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines() == [
         "ok     evolution: connected to WhatsApp",
+        "ok     it is Evolution 2.3.7, which tells who votes in polls",
+        "?      Evolution 2.3.7: a message that it cannot decipher is not told",
+        "?      Evolution 2.3.7: that somebody has another number is not told",
         "ok     no webhooks are taken, since RUNNER_WEBHOOK_SECRET is not set: who is silent is known by exports alone",
         "ok     the group is listed: Neighbours, 4 people",
         "ok     the list agrees with what is known here",
@@ -127,17 +133,74 @@ def test_what_is_wrong_is_told_with_what_to_do(
 def test_a_webhook_by_which_no_message_of_a_group_can_come_is_wrong(
     fake: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RUNNER_WEBHOOK_SECRET", "a-secret-of-the-tests-that-is-long-enough")
-    behave(fake.world.folder, evolution={"webhook": {}})
+    monkeypatch.setenv("RUNNER_WEBHOOK_SECRET", SECRET)
+    behave(fake.world.folder, evolution={"webhook": RIGHT})
     result = check()
     assert result.exit_code == 0, result.output
     assert "ok     the webhook sends messages of groups" in result.stdout
-    behave(fake.world.folder, evolution={"webhook": {}, "settings": {"groupsIgnore": True}})
+    assert "?      no event of evolution/p2 has arrived here yet" in result.stdout
+    behave(fake.world.folder, evolution={"webhook": RIGHT, "settings": {"groupsIgnore": True}})
     result = check(GROUP)
     assert result.exit_code == 1
     assert "wrong  groupsIgnore is on in the instance's settings: no group message can come in" in result.stdout
     assert "Next: switch groupsIgnore off" in result.stdout
     assert "the group is listed" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("webhook", "public", "said"),
+    [
+        (
+            {"headers": {"jwt_key": "another-secret-that-is-long-enough-too"}},
+            "",
+            "has another secret",
+        ),
+        ({"headers": {"X-Webhook-Secret": "another"}}, "", "has another secret than RUNNER_WEBHOOK_SECRET"),
+        ({"headers": {"jwt_key": "another", "X-Webhook-Secret": SECRET}}, "", "has another secret"),
+        ({"headers": {}}, "", "has no secret"),
+        ({"headers": None}, "", "has no secret"),
+        ({"url": "http://bot.example:3000/webhok"}, "", "has another path than ours, /webhook"),
+        ({"url": "http://bot.example:3000/webhook/waha"}, "", "has another path than ours"),
+        ({"url": "bot.example"}, "", "is none that could be called"),
+        (
+            {"url": "http://bot.example:3001/webhook"},
+            "http://bot.example:3000",
+            "leads elsewhere than RUNNER_PUBLIC",
+        ),
+        ({"url": "https://bot.example:3000/webhook"}, "http://bot.example:3000", "leads elsewhere"),
+        ({"url": "http://other.example:3000/webhook"}, "http://bot.example:3000", "leads elsewhere"),
+    ],
+)
+def test_what_cannot_come_in_here_is_wrong_and_no_value_is_shown(
+    fake: FakeServer, monkeypatch: pytest.MonkeyPatch, webhook: dict[str, Any], public: str, said: str
+) -> None:
+    monkeypatch.setenv("RUNNER_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("RUNNER_PUBLIC_URL", public)
+    behave(fake.world.folder, evolution={"webhook": RIGHT | webhook})
+    result = check()
+    assert result.exit_code == 1, result.output
+    assert said in result.stdout
+    assert "ok     the webhook sends" not in result.stdout
+    assert SECRET not in result.output
+    assert "another-secret" not in result.output
+
+
+@pytest.mark.parametrize(
+    "webhook",
+    [
+        {"headers": {"Authorization": f"Bearer {SECRET}"}},
+        {"headers": {"x-webhook-secret": SECRET}},
+        {"url": "http://bot.example:3000/"},
+        {"url": "http://bot.example:3000/webhook/"},
+    ],
+)
+def test_every_form_that_is_taken_here_is_well(
+    fake: FakeServer, monkeypatch: pytest.MonkeyPatch, webhook: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("RUNNER_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("RUNNER_PUBLIC_URL", "http://bot.example:3000")
+    behave(fake.world.folder, evolution={"webhook": RIGHT | webhook})
+    assert "ok     the webhook sends messages of groups" in check().stdout
 
 
 @pytest.mark.usefixtures("fake")

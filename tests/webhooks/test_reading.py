@@ -291,7 +291,7 @@ def test_waha_tells_of_ourselves(event: str, step: Step) -> None:
 
 @pytest.mark.parametrize(
     ("status", "sign"),
-    [("WORKING", Sign.OPENED), ("FAILED", Sign.CLOSED), ("STOPPED", Sign.CLOSED), ("SCAN_QR_CODE", Sign.LOST)],
+    [("WORKING", Sign.OPENED), ("FAILED", Sign.CLOSED), ("STOPPED", Sign.CLOSED), ("SCAN_QR_CODE", Sign.OUT)],
 )
 def test_waha_sessions(status: str, sign: Sign) -> None:
     notice = read_waha("session.status", {"status": status})
