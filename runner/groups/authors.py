@@ -244,15 +244,15 @@ class Authors:
         raise ValueError(f"{said!r} is nobody in this group; it may be {' or '.join(likely)}: give that number")
 
 
-def names_with_colon(tx: Transaction, group_wa_id: str) -> set[str]:
-    """Of the members of a group, and of its authors so far, those that an export does not end at the first colon."""
+def known_names(tx: Transaction, group_wa_id: str) -> set[str]:
+    """Of the members of a group, and those with a colon that somebody has answered for: see ``KnownNames``."""
     group = GroupRows(tx).find(group_wa_id)
     if group is None:
         return set()
     member = memberships.join(people, people.c.id == memberships.c.person_id)
     names = select(people.c.name).select_from(member).where(memberships.c.group_id == group.id)
     answered = select(author_matches.c.name).where(author_matches.c.group_id == group.id)
-    found = union(names.where(people.c.name.contains(":")), answered.where(author_matches.c.name.contains(":")))
+    found = union(names.where(people.c.name.is_not(None)), answered.where(author_matches.c.name.contains(":")))
     return set(tx.connection.execute(found).scalars())
 
 

@@ -67,7 +67,7 @@ class ExportReading:
 
 
 def read_export(
-    path: Path, date_order: DateOrder | None = None, max_bytes: int = MAX_BYTES, known: Iterable[str] = ()
+    path: Path, date_order: DateOrder | None = None, max_bytes: int = MAX_BYTES, known: Iterable[str] | None = None
 ) -> ExportReading:
     """Read the export at `path`: a .txt, or a .zip with one chat in it, of at most `max_bytes` of text.
 
@@ -82,7 +82,7 @@ def read_export(
     person may have sent nothing but polls and photos, which look the same.
 
     Raises DateOrderOpen where day and month cannot be told apart, else ExportError with what to do. Limits:
-    people who never spoke do not appear; a name with `: ` in it is cut there, unless it is `known`; a pasted line in
+    people who never spoke do not appear; a name with `: ` in it may be cut there, see ``KnownNames``; a pasted line in
     the file's own form and with its own end counts as a message; a line of more than 8,192 characters is read up to
     there.
     """
@@ -178,6 +178,7 @@ class _Chat:
         name, sure = self._names.split(header.rest)
         if name:
             self._tally(name, self._authors if sure else self._quoted).add(times, heard)
+            self._names.note(name, header.rest, times, heard)
         else:
             self._system += 1
         if not (name and sure):
@@ -212,6 +213,7 @@ class _Chat:
         self._beginning.check(file_name, has_header=self._first is not None)
         self._strays.close(is_ended=self._last_end in self._ends)
         self._fillers.close()
+        self._names.part(self._authors)
         self._settle_quoted()
         orders = self._judge.decide()
         readings = [self._under(order) for order in orders]

@@ -9,7 +9,7 @@ from datetime import tzinfo
 from pathlib import Path
 
 from runner.groups.activity import ActivityRows
-from runner.groups.authors import Authors, FormerAuthor, Whose, names_with_colon, read_matches
+from runner.groups.authors import Authors, FormerAuthor, Whose, known_names, read_matches
 from runner.groups.chat_file import ChatFile, ImportRefused, OtherPeople
 from runner.groups.export import DateOrder, read_export
 from runner.groups.export_made import CLOCK_ERROR_MS, Made, Source
@@ -172,7 +172,7 @@ def import_chat(  # noqa: PLR0913 - each is one thing that an export does not sa
     """
     confirmed = read_matches(matches) if matches else []
     with store.read() as tx:
-        known = {*names_with_colon(tx, group_wa_id), *(match.author for match in confirmed)}
+        known = known_names(tx, group_wa_id) | {match.author for match in confirmed if ":" in match.author}
     chat = ChatFile(read_export(path, date_order, known=known), path, zone)
     with store.write() as tx:
         chat.check_not_in_future(tx.now)

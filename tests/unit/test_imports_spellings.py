@@ -202,6 +202,25 @@ def test_a_line_is_of_the_longest_name_that_it_begins_with(files: Files) -> None
     ]
 
 
+def test_contacts_with_a_colon_whom_nobody_knows_are_as_many_as_they_seem(files: Files) -> None:
+    """An answer for what they have in common would make one of them look silent."""
+    files.members("+447700900101,Ana", "+447700900102,Bo")
+    written = ("Vecino: Ana", "Vecino: Bo", "Vecino: Ana")
+    assert [author.name for author in files.chat(*written).unmatched] == ["Vecino: Ana", "Vecino: Bo"]
+    with pytest.raises(ListError, match="'Vecino' has written nothing in this chat"):
+        files.chat(*written, matches="Vecino,Ana\n")
+
+
+@pytest.mark.parametrize(
+    ("member", "written"),
+    [("Zoe", ("Zoe: one", "Zoe: two")), ("Bo", ("Zoe: one", "Zoe: two", "Zoe")), ("Bo", ("Zoe: one", "Zoe: one"))],
+    ids=["a member of that name", "a line of another kind", "always the same"],
+)
+def test_whoever_writes_colons_is_one(files: Files, member: str, written: tuple[str, ...]) -> None:
+    files.members(f"+447700900101,{member}")
+    assert [(one.name, one.messages) for one in files.chat(*written).unmatched] == [("Zoe", len(written))]
+
+
 def test_a_contact_with_a_colon_is_known_by_an_answer(files: Files) -> None:
     files.members("+447700900101,Ana", "+447700900102,Bo")
     answers = "Vecino: Ana,Ana\nVecino: Bo,Bo\n"
