@@ -17,8 +17,12 @@ from runner.errors import StoreUnavailable
 from runner.groups.group import GroupRows
 from runner.groups.hearing import HearingRows
 from runner.groups.inbox import Inbox
+from runner.groups.kin import KinRows
 from runner.groups.member import MemberEntry, MemberRows
+from runner.groups.person import PersonRows
 from runner.groups.queue import QueueRows
+from runner.groups.unmatched import UnmatchedAuthor, UnmatchedRows
+from runner.groups.whitelist import Standings, WhitelistRows
 from runner.stores.database import SqlStore
 from runner.stores.group_schema import memberships, observations, webhook_messages
 from runner.stores.migrate import migrate
@@ -26,7 +30,7 @@ from runner.stores.session import DatabaseSession
 from runner.webhook import Sign
 from tests.gateways.slow import configure, removed_ids
 from tests.unit.groupstore import WA_ID
-from tests.unit.removals import DAY, Bench, lids
+from tests.unit.removals import DAY, NOW, Bench, lids
 from tests.webhooks import samples
 from tests.webhooks.kept import LIMITS, Kept
 from tests.webhooks.samples import ACCOUNT
@@ -223,3 +227,23 @@ def test_a_writer_that_is_frozen_holds_nobody_up_for_ever(postgres_url: str, mon
             write_late()
     with other.read() as tx:
         assert [group.wa_id for group in GroupRows(tx).list()] == ["2@g.us"]
+
+
+def test_who_may_be_somebody_else_is_found_on_every_database(slow: Bench) -> None:
+    """By another spelling of a number, and by a name in a chat."""
+    old = NOW - 60 * DAY
+    numbers = ("551187654321", "447700900101")
+    slow.members(*(MemberEntry(pn=f"{one}@s.whatsapp.net", name=f"Zoe {one}", last_active_at=old) for one in numbers))
+    with slow.store.write() as tx:
+        WhitelistRows(tx).add(slow.group, PersonRows(tx).resolve(None, "5511987654321@s.whatsapp.net"))
+        UnmatchedRows(tx).put(slow.group, UnmatchedAuthor("Zoe 447700900101", 1, NOW - DAY, NOW - DAY, "chat.txt"))
+        alike = KinRows(tx, slow.group).of(["5511987654321@s.whatsapp.net", lids([1])[0]])
+        assert [one.pn for one in alike["5511987654321@s.whatsapp.net"]] == [
+            "551187654321@s.whatsapp.net",
+            "5511987654321@s.whatsapp.net",
+        ]
+        assert [one.lid for one in alike[lids([1])[0]]] == lids([1])
+        assert KinRows(tx, slow.group).doubles() == []
+        assert QueueRows(tx).count_maybe_heard(slow.group, 30 * DAY, NOW, DAY) == 2
+        assert len([one for one in Standings(tx, slow.group).away() if one.kin]) == 1
+        assert QueueRows(tx).sync(slow.group, 30 * DAY, NOW, DAY) == 12
