@@ -1,4 +1,4 @@
-"""Webhooks of Evolution API v2, as 2.3.6 sends them; reads those of 2.3.4, too."""
+"""Webhooks of Evolution API v2, as 2.3.6 and 2.3.7 send them; reads those of 2.3.4, too."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _STEPS = {"add": Step.JOINED, "remove": Step.LEFT, "promote": Step.PROMOTED, "de
 _PEOPLE = ("participant", "participantAlt", "participantPn", "participantLid")
 _ROW = ("id", "jid", "lid", "phoneNumber")
 _CIPHERTEXT = (2, "CIPHERTEXT")
-"""The stub of a message that could not be deciphered: somebody did write it."""
+"""The stub of a message that could not be deciphered. 2.3.6 and 2.3.7 send none; where one comes, somebody wrote."""
 
 _QUARTER_MS, _AHEAD_MS = 900_000, 60_000
 
