@@ -37,7 +37,7 @@ class Guesses:
 
     def wrong(self, address: str) -> int | None:
         """Counts a wrong token. None while it is one of the free ones, else in how many seconds there are new ones."""
-        network, now = _network(address), self._seconds()
+        network, now = network_of(address), self._seconds()
         with self._lock:
             burst = self._bursts.pop(network, None)
             if burst is None or burst.until <= now:
@@ -51,7 +51,7 @@ class Guesses:
         return None if burst.count <= FREE_GUESSES else max(1, round(burst.until - now))
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """The address; of IPv6 its first half, since whoever has one address there has all that begin with it."""
     try:
         found = ipaddress.ip_address(address)

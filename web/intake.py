@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from waitress.parser import HTTPRequestParser
-from waitress.utilities import RequestEntityTooLarge
+from waitress.utilities import Error, RequestEntityTooLarge
 
 from runner.groups.missed import Missed
 from runner.settings import Settings
@@ -30,7 +31,31 @@ class NeverFits(RequestEntityTooLarge):
     reason = "Unprocessable Content"
 
 
-def parser_for(settings: Settings, missed: Missed) -> type[HTTPRequestParser]:
+class Intake(HTTPRequestParser):
+    """``on_header``: told of a header that is whole, and may refuse its request. Of one that says its length in two
+    ways nobody knows for sure where it ends: it is answered, and the connection closed.
+    """
+
+    def __init__(self, adj: Any, on_header: Callable[[Intake], Error | None] | None = None) -> None:
+        super().__init__(adj)
+        self._on_header = on_header
+
+    def received(self, data: bytes) -> int:
+        consumed: int = super().received(data)
+        if self._on_header is not None and self.headers_finished and not (self.error or self.empty):
+            self.error, self._on_header = self._on_header(self), None
+            self.completed = self.completed or self.error is not None
+        return consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        is_doubtful = "CONTENT_LENGTH" in self.headers if self.chunked else "TRANSFER_ENCODING" in self.headers
+        if is_doubtful:
+            headers: Any = self.headers
+            headers["CONNECTION"] = "close"
+
+
+def parser_for(settings: Settings, missed: Missed) -> type[Intake]:
     """A parser that takes in more of a webhook: its size is seen, and refused (Evolution's with 422, else 413), before
     any of it is kept.
 
@@ -38,7 +63,7 @@ def parser_for(settings: Settings, missed: Missed) -> type[HTTPRequestParser]:
     of what is refused of theirs; and of WAHA's, which prove nothing, so that nothing is ended for them.
     """
 
-    class Intake(HTTPRequestParser):
+    class WebhookIntake(Intake):
         sender: str | None = None
 
         def received(self, data: bytes) -> int:
@@ -70,4 +95,4 @@ def parser_for(settings: Settings, missed: Missed) -> type[HTTPRequestParser]:
             self.adj = copy.copy(self.adj)
             self.adj.max_request_body_size = most
 
-    return Intake
+    return WebhookIntake

@@ -37,8 +37,7 @@ class RequestId:
     """Every request has an id, in its answer and in the log: the client's own if it is harmless."""
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        given = req.get_header("X-Request-Id") or ""
-        req.context.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        req.context.request_id = request_id(req.get_header("X-Request-Id") or "")
         req.context.began = time.monotonic()
         resp.set_header("X-Request-Id", req.context.request_id)
 
@@ -49,6 +48,11 @@ class RequestId:
             took = (time.monotonic() - req.context.began) * 1000
             path = visible(req.path, 200)
             log.debug("%s %s %s %.1f ms, request %s", req.method, path, resp.status_code, took, req.context.request_id)
+
+
+def request_id(given: str) -> str:
+    """The client's own if it is harmless, else one of ours."""
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 class AnswerHeaders:

@@ -15,8 +15,6 @@ import sys
 from typing import Any, NoReturn
 
 from sqlalchemy.exc import SQLAlchemyError
-from waitress.channel import HTTPChannel
-from waitress.server import create_server
 
 from runner.clock import Clock
 from runner.errors import RunnerError
@@ -36,14 +34,18 @@ from web.configuration import (
     WrongConfiguration,
     check_reach,
     forget_secrets,
+    is_loopback,
     read_server_settings,
     unknown_variables,
     unusable_database,
 )
 from web.draining import BROKEN, Draining
 from web.intake import BODY_BYTES, parser_for
+from web.listening import listening, most_connections
 from web.lock import AlreadyRunning, ServerLock
 from web.logs import UnknownLevel, set_up_logs
+from web.places import Bounds, Places
+from web.proxies import Proxies
 from web.streams import last_words, take_over_streams
 from web.visible import visible
 
@@ -147,11 +149,13 @@ def prepare(settings: Settings, demo: bool) -> JobManager:
 def listen(manager: JobManager, missed: Missed) -> Any:
     """Binds the port, before anything runs that would have to be stopped again. Raises WrongConfiguration."""
     settings = manager.settings
-    HTTPChannel.parser_class = parser_for(settings, missed)
     app = create_app(manager, missed)
+    places = Places(Bounds(most=most_connections()), is_loopback, Proxies(settings.proxy_networks))
     try:
-        return create_server(
+        return listening(
             app,
+            places,
+            parser_for(settings, missed),
             host=settings.host,
             port=settings.port,
             threads=16,
@@ -160,8 +164,6 @@ def listen(manager: JobManager, missed: Missed) -> Any:
             channel_request_lookahead=1,
             outbuf_high_watermark=65_536,
             max_request_body_size=BODY_BYTES,
-            connection_limit=2000,
-            channel_timeout=30,
             trusted_proxy=None,
             clear_untrusted_proxy_headers=False,  # web.gate sees by them who does not ask from this machine
         )

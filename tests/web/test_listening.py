@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from waitress import wasyncore
-from waitress.channel import HTTPChannel
 
 from runner.groups.missed import Missed
 from runner.manager import JobManager
@@ -15,11 +14,6 @@ from web.configuration import WrongConfiguration
 from web.server import listen, port_of
 
 LISTENS = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
-
-
-@pytest.fixture(autouse=True)
-def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(HTTPChannel, "parser_class", HTTPChannel.parser_class)
 
 
 def listening(manager: JobManager, monkeypatch: pytest.MonkeyPatch, host: str) -> Any:
