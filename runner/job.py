@@ -148,7 +148,8 @@ class Job:
 
     ``revision`` grows with every change of the row, ``ledger_version`` with every change of its batches. ``ran_ms``:
     how long its ended runs took, kept for jobs with a timeout. ``retry_of``: the job it goes on with. ``survivors``:
-    who would not die when it was stopped, for whatever reason.
+    who would not die when it was stopped, for whatever reason. ``result_bytes``: how large its result is, where a list
+    has left it out.
     """
 
     id: str
@@ -180,6 +181,7 @@ class Job:
     post_mortem: JsonDict | None = None
     progress: Progress = field(default_factory=Progress)
     result: JsonDict = field(default_factory=dict)
+    result_bytes: int | None = None
     position: Any = None
     error: str | None = None
     cancellation: Cancellation | None = None

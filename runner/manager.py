@@ -75,7 +75,7 @@ class JobManager:
             self._canceller.write_journalled,
         )
         self._pauser = Pauser(self.store, settings, self._supervisor.stop)
-        self._results = Results(self.store)
+        self.results = Results(self.store)
         self._stopped: set[tuple[str, int]] = set()
 
     @property
@@ -142,7 +142,7 @@ class JobManager:
 
     def result(self, job: Job) -> JsonDict | None:
         """What the job has brought so far, put together from its ledger; None when there is nothing to say."""
-        return self._results.of(job)
+        return self.results.of(job)
 
     def cancel(self, job_id: str, by: str, reason: str | None = None, *, force: bool = False) -> Job:
         """Cancels a job; durable once it returns. A cancelled job can be cancelled again: nothing changes, unless

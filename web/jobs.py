@@ -14,6 +14,7 @@ from runner.errors import InvalidFields, JobNotFound
 from runner.groups.group import lock_key
 from runner.job import Job, JsonDict, Progress
 from runner.manager import JobManager
+from runner.results import Brief
 from runner.stores.jobs import JobFilter
 from runner.workflow import find_workflow, workflow_names
 from web.bodies import read_object
@@ -29,7 +30,7 @@ from web.queries import (
     read_status,
     write_cursor,
 )
-from web.schemas import job_on_wire
+from web.schemas import job_in_list, job_on_wire
 from web.starts import foretold, start_job
 
 log = logging.getLogger(__name__)
@@ -89,12 +90,15 @@ class JobList:
             last = found[limit - 1]
             link_next(resp, "/admin/jobs", query, write_cursor(last.created_at, last.id))
         resp.content_type = falcon.MEDIA_JSON
-        resp.data = b"[" + b", ".join(self._entry(job) for job in found[:limit]) + b"]"
+        shown = found[:limit]
+        briefs = self._manager.results.briefs(shown)
+        resp.data = b"[" + b", ".join(map(self._entry, shown, briefs)) + b"]"
 
-    def _entry(self, job: Job) -> bytes:
+    def _entry(self, job: Job, brief: Brief) -> bytes:
         """Each by itself: what stands in one row must not cost the list of all."""
         try:
-            return json.dumps(on_wire(self._manager, job, whole=False), ensure_ascii=False, allow_nan=False).encode()
+            shown = job_in_list(job, brief, self._manager.clock.now_ms())
+            return json.dumps(shown, ensure_ascii=False, allow_nan=False).encode()
         except Exception:
             log.exception("Job %s cannot be shown in the list", job.id)
             known = job_on_wire(replace(job, **_NOTHING_SAID), None, 0, whole=False)
@@ -125,8 +129,8 @@ def checked_id(job_id: str) -> str:
     return job_id
 
 
-def on_wire(manager: JobManager, job: Job, *, whole: bool = True) -> JsonDict:
-    return job_on_wire(job, manager.result(job), manager.clock.now_ms(), whole=whole)
+def on_wire(manager: JobManager, job: Job) -> JsonDict:
+    return job_on_wire(job, manager.result(job), manager.clock.now_ms())
 
 
 def _known_type(name: str | None) -> str | None:

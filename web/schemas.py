@@ -8,6 +8,7 @@ from typing import Any
 
 from runner.clock import iso
 from runner.job import Cancellation, Job, JobStatus, JsonDict, Pause, StopReason
+from runner.results import Brief
 
 _ETA_STEPS = ((60, 1), (600, 5), (3600, 30))
 """(below so many seconds, say it to so many): an estimate is not exact, and need not change with each second."""
@@ -47,6 +48,12 @@ def job_on_wire(job: Job, result: JsonDict | None, now_ms: int, *, whole: bool =
         postMortem=_post_mortem(job.post_mortem, whole),
         archivedAt=_time(job.archived_at),
     )
+
+
+def job_in_list(job: Job, brief: Brief, now_ms: int) -> JsonDict:
+    """The job without a long result, a stack or a line of a log; ``brief``: its result as lists have it."""
+    shown = job_on_wire(job, brief.result, now_ms, whole=False)
+    return shown | _present(resultBytes=brief.size, resultSummary=brief.summary)
 
 
 def _progress(job: Job, now_ms: int) -> JsonDict:

@@ -12,9 +12,11 @@ from sqlalchemy import (
     ClauseElement,
     ColumnElement,
     Row,
+    Text,
     Update,
     and_,
     bindparam,
+    case,
     cast,
     delete,
     func,
@@ -99,8 +101,8 @@ class JobRows:
         return self._with_what_they_wait_for([job_of(row)])[0]
 
     def newest(self, wanted: JobFilter, limit: int) -> list[Job]:
-        """The newest first, at most ``limit``. Of a post-mortem only its time and its sentence, and no position: of a
-        thousand jobs they would be sixty megabytes that no list shows.
+        """The newest first, at most ``limit``. Of a post-mortem only its time and its sentence, of a long result only
+        its length, and no position: of a thousand jobs they would be sixty megabytes and more that no list shows.
         """
         query = select(*_LISTED).where(*_conditions(wanted)).order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
         try:
@@ -242,9 +244,14 @@ _ONE = select(jobs).where(jobs.c.id == bindparam("job_id"))
 _ONE_LOCKED = _ONE.with_for_update()  # SQLite has no such thing, and needs none: it has one writer at a time
 
 
-_NOT_LISTED = ("post_mortem", "position")
+_NOT_LISTED = ("post_mortem", "position", "result")
+_MOST_LISTED = 3000
+"""Characters of a result that is read for a list: what is longer has more than a list shows, however it is written."""
+_RESULT_LENGTH = func.length(cast(jobs.c.result, Text))
 _LISTED = (
     *(column for column in jobs.c if column.name not in _NOT_LISTED),
+    case((_RESULT_LENGTH <= _MOST_LISTED, jobs.c.result)).label("result"),
+    case((_RESULT_LENGTH > _MOST_LISTED, _RESULT_LENGTH)).label("result_bytes"),
     cast(jobs.c.post_mortem["at"].as_string(), BigInteger).label("examined_at"),
     jobs.c.post_mortem["summary"].as_string().label("summary"),
 )
@@ -259,4 +266,4 @@ _PLAIN = (
 def _listed(row: Row[Any]) -> Job:
     found = {"at": row.examined_at, "summary": row.summary}
     shown = {name: value for name, value in found.items() if value is not None}
-    return job_of(row, post_mortem=shown or None, position=None)
+    return job_of(row, post_mortem=shown or None, position=None, result_bytes=row.result_bytes)
