@@ -11,6 +11,7 @@ identity            the ids of people in the messenger, in one spelling
 numbering           reading a telephone number; which two spellings may be the same one
 crashpoint          named places where a test may let a process die
 job                 ``Job``, its status, progress and cancellation, and which status may follow which
+waits               what a job says of a wait: its kind, and why
 token               who may call from outside, and what they may do
 store, stores/      where everything is kept: one transaction can span jobs, batches and groups
 abort, watch        ``AbortFlag``: what carries a cancel into a process; ending when the server ends
@@ -42,6 +43,7 @@ unready             jobs that this server cannot run as it is set up: why they w
 ending              what follows when a run has ended: the end of the job, another run, or a settling
 launcher            slots, and the way of a claimed job to its process
 supervisor          the loop that watches processes
+standing            a job as it stands: its row, and what the server knows beside it
 dispatcher          which job runs when; dispatchers/ has the variants
 cancelling          the row first, then the process; ``journal`` keeps what the store could not take, in a ``linefile``
 leaving             every job is stopped, and the server leaves once nobody of theirs lives

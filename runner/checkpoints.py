@@ -11,9 +11,10 @@ import tenacity
 from runner.abort import AbortFlag
 from runner.arguments import checked_amount, checked_number
 from runner.backoff import next_try
-from runner.clock import Clock, iso
+from runner.clock import Clock
 from runner.errors import StoreUnavailable
 from runner.ledger import Ledger
+from runner.waits import WaitKind, wait_of
 from runner.workflow import JobStopped
 
 Returned = TypeVar("Returned")
@@ -84,11 +85,11 @@ class Checkpoints:
             except StoreUnavailable:
                 self.sleep(_STORE_PAUSE)
 
-    def wait_visibly(self, seconds: float, reason: str) -> None:
-        """Sleeps, and says on the job until when and why; wakes at once to stop."""
+    def wait_visibly(self, seconds: float, reason: str, kind: WaitKind = WaitKind.GATEWAY) -> None:
+        """Sleeps, and says on the job until when, for what and why; wakes at once to stop."""
         left = checked_amount("seconds", max(0.0, checked_number("seconds", seconds)))
         now = self.clock.now_ms()
         until = now + int(left * 1000)
-        self.ledger.say_waiting({"until": iso(until), "reason": f"{reason}; {next_try(until, now)}"})
+        self.ledger.say_waiting(wait_of(kind, f"{reason}; {next_try(until, now)}", until))
         self.sleep(left)
         self.ledger.say_waiting(None)

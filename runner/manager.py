@@ -6,7 +6,6 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 from runner.arguments import MOST
@@ -25,6 +24,7 @@ from runner.pausing import Pauser
 from runner.readiness import readiness
 from runner.results import Results
 from runner.settings import Settings
+from runner.standing import Standing
 from runner.starting import StartRequest, known_start, write_retry, write_start
 from runner.store import Store
 from runner.stores.batches import BatchRows
@@ -75,7 +75,7 @@ class JobManager:
             self._canceller.write_journalled,
         )
         self._pauser = Pauser(self.store, settings, self._supervisor.stop)
-        self.results = Results(self.store)
+        self.results, self._standing = Results(self.store), Standing(self._supervisor, settings)
         self._stopped: set[tuple[str, int]] = set()
 
     @property
@@ -133,12 +133,12 @@ class JobManager:
     def get(self, job_id: str) -> Job:
         """The job as it stands, with what it said since its last commit; from the archive, too. Raises JobNotFound."""
         with self.store.read() as tx:
-            return self._with_live_progress(JobRows(tx).get(job_id, archived=True))
+            return self._standing.of(JobRows(tx).get(job_id, archived=True))
 
     def list(self, wanted: JobFilter, limit: int) -> list[Job]:
         """The newest first."""
         with self.store.read() as tx:
-            return [self._with_live_progress(job) for job in JobRows(tx).newest(wanted, limit)]
+            return [self._standing.of(job) for job in JobRows(tx).newest(wanted, limit)]
 
     def result(self, job: Job) -> JsonDict | None:
         """What the job has brought so far, put together from its ledger; None when there is nothing to say."""
@@ -274,10 +274,3 @@ class JobManager:
         if (said.processed, said.current_batch) < (job.progress.processed, job.progress.current_batch):
             return 0
         return told if isinstance(told, int) and 0 < told <= MOST else 0
-
-    def _with_live_progress(self, job: Job) -> Job:
-        live = self._supervisor.live.of(job.id) if job.status is JobStatus.RUNNING else None
-        if live is None:
-            return job
-        said = Progress.from_json(live)
-        return replace(job, progress=said) if said.processed >= job.progress.processed else job

@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("runner.storable", "runner.visible"),
     ("runner.job", "runner.token"),
+    ("runner.waits",),
     (
         "runner.abort",
         "runner.store",
@@ -104,6 +105,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "runner.results",
     ),
     ("runner.supervisor",),
+    ("runner.standing",),
     ("runner.dispatcher", "runner.dispatchers", "runner.dispatchers.*"),
     ("runner.cancelling", "runner.pausing", "runner.leaving", "runner.starting", "runner.readiness"),
     ("runner.manager",),
@@ -131,7 +133,9 @@ KNOW_THE_MESSENGER = (
 MESSENGER_WORDS = ("whatsapp", "@g.us")
 
 WORDS_NOT_USED = frozenset({"task", "handler", "helper", "util", "common", "base", "core", "service"})
-NAMES_OF_LIBRARIES = frozenset({"add_error_handler", "handlers"})  # falcon's and logging's own
+NAMES_OF_LIBRARIES = frozenset(
+    {"add_error_handler", "handlers", "service", "error_task_class"}
+)  # falcon's, logging's and waitress's own
 
 CALLS_NOT_MADE = frozenset(
     {"eval", "exec", "pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.loads", "yaml.load"}

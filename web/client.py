@@ -12,6 +12,11 @@ Json = dict[str, Any]
 
 POLL_SECONDS = 0.5
 INGEST_SECONDS = 300
+CALL_SECONDS = 30.0
+OUTAGE_SECONDS = 600
+"""So long a server that has answered before is waited for, unless whoever waits has set a limit."""
+
+_PASSING = frozenset({429, 502, 503, 504})
 FINISHED = frozenset({"completed", "cancelled", "failed"})
 
 
@@ -35,15 +40,18 @@ class Client:
         sent = {"Authorization": f"Bearer {token}"} if token else {}
         if transport is None and not url.lower().startswith("https:"):
             transport = httpx.HTTPTransport()  # without it a proxy of the environment would get the token to read
-        self._http = httpx.Client(base_url=url, headers=sent, timeout=30, transport=transport, follow_redirects=False)
+        self._http = httpx.Client(
+            base_url=url, headers=sent, timeout=CALL_SECONDS, transport=transport, follow_redirects=False
+        )
         self._url = url
 
     def start(self, body: Json, key: str | None = None) -> Json:
         headers = {"Idempotency-Key": key} if key else {}
         return self._ask("POST", "/admin/jobs/start", json=body, headers=headers).json()  # type: ignore[no-any-return]
 
-    def status(self, job_id: str) -> Json:
-        return self._ask("GET", f"/admin/jobs/{_segment(job_id)}/status").json()  # type: ignore[no-any-return]
+    def status(self, job_id: str, *, within: float = CALL_SECONDS) -> Json:
+        path = f"/admin/jobs/{_segment(job_id)}/status"
+        return self._ask("GET", path, timeout=within).json()  # type: ignore[no-any-return]
 
     def cancel(self, job_id: str, reason: str | None = None, *, force: bool = False, dry_run: bool = False) -> Json:
         body: Json = {"json": {"reason": reason}} if reason else {}
@@ -69,19 +77,39 @@ class Client:
                 return
             path, query = following["url"], {}
 
-    def watch(self, job_id: str, seconds: float | None, show: Callable[[Json], None]) -> Json | None:
+    def watch(
+        self,
+        job_id: str,
+        seconds: float | None,
+        show: Callable[[Json], None],
+        tell: Callable[[str], None] = lambda _sentence: None,
+    ) -> Json | None:
         """Looks until the job has ended and, if it was cancelled, its processes are gone.
 
-        ``show`` gets each look. None when ``seconds`` are over first.
+        ``show`` gets each look. None when ``seconds`` are over first. A server that has answered once may be away after
+        that, as in a restart: ``tell`` gets a sentence. Raises NotReachable when ``seconds`` (or, without them,
+        OUTAGE_SECONDS of silence) are over meanwhile, and at once where nobody ever answered.
         """
         end = None if seconds is None else time.monotonic() + seconds
+        outage: _Outage | None = None
+        answered = False
         while True:
-            job = self.status(job_id)
-            show(job)
-            if is_over(job):
-                return job
-            if end is not None and time.monotonic() + POLL_SECONDS > end:
-                return None
+            try:
+                job = self.status(job_id, within=CALL_SECONDS if end is None else _left(end))
+            except (NotReachable, Refused) as error:
+                if not answered or not _is_passing(error):
+                    raise
+                outage = outage or _Outage(end, tell, error)
+                outage.go_on(error)
+            else:
+                if outage is not None:
+                    tell(f"{self._url} answers again")
+                answered, outage = True, None
+                show(job)
+                if is_over(job):
+                    return job
+                if end is not None and time.monotonic() + POLL_SECONDS > end:
+                    return None
             time.sleep(POLL_SECONDS)
 
     def ingest(self, group: str) -> Json:
@@ -104,6 +132,27 @@ class Client:
             said = body if isinstance(body, dict) else {}
             raise Refused(answer.status_code, str(said.get("detail", answer.reason_phrase)), said.get("errors", []))
         return answer
+
+
+class _Outage:
+    """A time without answers, which ``tell`` hears of once."""
+
+    def __init__(self, end: float | None, tell: Callable[[str], None], first: Exception) -> None:
+        self._end = time.monotonic() + OUTAGE_SECONDS if end is None else end
+        tell(f"{first}. Waiting for it to come back; the job does not need us")
+
+    def go_on(self, error: Exception) -> None:
+        """Raises NotReachable once it has lasted for too long."""
+        if time.monotonic() + POLL_SECONDS > self._end:
+            raise NotReachable(f"{error}, until the time for waiting was over") from error
+
+
+def _is_passing(error: NotReachable | Refused) -> bool:
+    return isinstance(error, NotReachable) or error.status in _PASSING
+
+
+def _left(end: float) -> float:
+    return min(CALL_SECONDS, max(1.0, end - time.monotonic()))
 
 
 def is_over(job: Json) -> bool:

@@ -19,7 +19,7 @@ from waitress.server import MultiSocketServer, TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
 from web.intake import Intake
-from web.parser_errors import ProblemTask, TooManyHere, whole_answer
+from web.parser_errors import ProblemAnswer, TooManyHere, whole_answer
 from web.places import Bounds, Places
 
 _BYTES_A_SECOND = 50_000
@@ -31,7 +31,7 @@ _TOO_SLOW = "The request was not whole in time: its header in {:g} s, its body i
 class Channel(HTTPChannel):
     """A connection. All but ``service`` runs in the server's own thread."""
 
-    error_task_class = ProblemTask
+    error_task_class = ProblemAnswer
 
     def __init__(self, server: Server, *arguments: Any, **more: Any) -> None:
         self._places, self._seconds = server.places, server.seconds

@@ -31,7 +31,7 @@ class TooManyHere(BadRequest):
     reason = "Too Many Requests"
 
 
-class ProblemTask(ErrorTask):
+class ProblemAnswer(ErrorTask):
     """An error of waitress, as problem+json; the connection is closed after it."""
 
     def execute(self) -> None:

@@ -17,6 +17,7 @@ from web.configuration import WrongConfiguration, read_settings
 from web.neighbours import others_on_the_group, outlook
 from web.outcomes import print_outcome
 from web.printing import Bar, complain, note, print_jobs, print_json, print_preview, say
+from web.sweeping import cancel_all
 
 FAILED, USAGE, CANCELLED, REFUSED, UNREACHABLE, TOO_LONG = 1, 2, 3, 4, 5, 6
 CODES = (
@@ -90,18 +91,26 @@ def status(job_id: JobId, as_json: AsJson = False, url: Url = None) -> None:
         print_outcome(job)
 
 
-def cancel(
-    job_id: JobId,
+def cancel(  # noqa: PLR0913, PLR0917 - each is a flag of the command line
+    job_id: Annotated[str | None, typer.Argument(metavar="[JOB]", show_default=False)] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every job that runs, waits or is paused; asks, with the count.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --all: do not ask.")] = False,
     reason: Annotated[str | None, typer.Option(help="Kept with the job.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Kill its processes now; a batch may be cut.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what a cancel would do.")] = False,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Cancels a job: the batch in hand is finished, and no other begun."""
+    """Cancels a job, or with --all every one: the batch in hand is finished, and no other begun."""
+    if (job_id is None) != everything:
+        raise typer.BadParameter("name one job, or --all, and not both", param_hint="JOB")
     with _client(url) as client:
+        if job_id is None:
+            raise typer.Exit(cancel_all(client, reason, force=force, dry_run=dry_run, yes=yes, as_json=as_json))
         answer = client.cancel(job_id, reason, force=force, dry_run=dry_run)
-        job = {} if dry_run or as_json else client.status(job_id)
+        job = {} if dry_run or as_json else _seen_after(client, job_id)
         in_hand = _in_hand(client, job)
         others = others_on_the_group(client, job)
     if as_json:
@@ -115,13 +124,21 @@ def cancel(
         note(others)
 
 
+def _seen_after(client: Client, job_id: str) -> dict[str, Any]:
+    """The job, for more words about what is done already; that nobody says them is no fault of it."""
+    try:
+        return client.status(job_id)
+    except (Refused, NotReachable):
+        return {}
+
+
 def _in_hand(client: Client, job: dict[str, Any]) -> int:
     """How many items are in hand of a job that is being cancelled: 0 in a delay, and for one that is over by now."""
     if job.get("cancellation", {}).get("phase") in (None, "stopped"):
         return 0
     try:
         return int(client.cancel(job["id"], None, force=False, dry_run=True)["batchInHand"]["items"])
-    except Refused:
+    except (Refused, NotReachable):
         return 0
 
 
@@ -185,9 +202,9 @@ def wait(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Waits until a job has ended, with a bar; how it ended is the exit code."""
+    """Waits until a job has ended, with a bar; how it ended is the exit code. A restart of the server is waited out."""
     with _client(url) as client, Bar() as bar:
-        job = client.watch(job_id, timeout, bar.show)
+        job = client.watch(job_id, timeout, bar.show, note)
     if job is None:
         complain(f"{job_id} has not ended after {timeout:g} s; it goes on")
         raise typer.Exit(TOO_LONG)

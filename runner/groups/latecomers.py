@@ -14,6 +14,7 @@ from runner.groups.group import Group
 from runner.groups.hearing import HearingRows, Limits
 from runner.groups.pacing import TooSoon
 from runner.groups.queue import QueueEntry
+from runner.waits import WaitKind
 
 _WHY = "events of a time when this server was away or the gateway not connected may still come"
 
@@ -36,7 +37,7 @@ class Latecomers:
         if not _rest_on_silence(entries):
             return
         while (until := self._job.patiently(self._until)) is not None:
-            self._job.wait_visibly((until - self._job.clock.now_ms()) / 1000, _WHY)
+            self._job.wait_visibly((until - self._job.clock.now_ms()) / 1000, _WHY, WaitKind.EVENTS)
 
     def check(self, entries: Iterable[QueueEntry]) -> None:
         """Raises MoreToCome, StoreUnavailable."""

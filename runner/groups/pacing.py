@@ -13,6 +13,7 @@ from runner.groups.group import Group, lock_key
 from runner.groups.pace import ACCOUNT, DAY_MS, GROUP, Asked, Pace, pace_of
 from runner.store import Transaction
 from runner.stores.schema import batches, jobs
+from runner.waits import WaitKind
 
 _OF_ANY_GROUP = lock_key("") + "%"
 _AT = func.coalesce(batches.c.called_at, batches.c.intended_at)
@@ -60,7 +61,7 @@ class Pacing:
             due = self.pace.due(now, people, self._asked)
             if due is None:
                 return
-            self._job.wait_visibly((due[0] - now) / 1000, due[1])
+            self._job.wait_visibly((due[0] - now) / 1000, due[1], WaitKind.PACE)
 
     def check(self, tx: Transaction, people: int) -> None:
         """In the transaction that writes the intent: several jobs at once keep the caps together. Raises TooSoon."""
