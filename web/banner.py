@@ -27,6 +27,8 @@ WITHOUT_TOKENS = "open to this machine alone; 'runner token new' makes a token, 
 FROM_STDIN = ' -H @- <<< "Authorization: Bearer $RUNNER_TOKEN"'
 """Not as an argument: everybody on a machine can read what programs are started with."""
 
+_OF_DEMO = " (the demo's own; your group, jobs and tokens are not in it)"
+
 
 def banner(settings: Settings, port: int, *, demo: bool, tokens: bool, going_on: Sequence[str] = ()) -> str:
     """For a terminal. The lines under Try work when pasted. tokens: there are some, so that each call needs one;
@@ -37,7 +39,7 @@ def banner(settings: Settings, port: int, *, demo: bool, tokens: bool, going_on:
     database = make_url(settings.url).render_as_string(hide_password=True)
     lines = [
         f"cancellable-jobs {version('cancellable-jobs')} answers at {url}",
-        f"  home      {visible(str(settings.home))}",
+        f"  home      {visible(str(settings.home))}{_OF_DEMO if demo else ''}",
         f"  database  {visible(database)}",
         f"  gateway   {visible(_gateway(settings, demo))}",
         f"  pace      {_pace(settings)}",

@@ -11,9 +11,11 @@ from typing import Annotated
 
 import typer
 
+from web.configuration import WrongConfiguration, read_demo_settings
 from web.footing import open_streams
 from web.gateway import gateway
 from web.imports import imports
+from web.printing import complain
 from web.todo import CODES as TODO_CODES
 from web.todo import todo
 from web.tokens import tokens
@@ -33,6 +35,16 @@ app.add_typer(gateway, name="gateway")
 app.add_typer(tokens, name="token")
 
 
+@app.command("demo-home", epilog="Exit codes: 0 printed · 2 wrong settings")
+def print_demo_home() -> None:
+    """Prints the home of 'serve --demo', for RUNNER_HOME: so the commands beside it work on the demo."""
+    try:
+        typer.echo(read_demo_settings().home)
+    except WrongConfiguration as error:
+        complain(error)
+        raise typer.Exit(2) from None
+
+
 @app.command(
     epilog="Exit codes: 0 stopped in order · 1 unexpected · 3 jobs forced · 4 second signal · 78 configuration"
 )
@@ -45,7 +57,7 @@ def serve(
     database_url: Annotated[str | None, typer.Option(help="RUNNER_DATABASE_URL.", show_default=False)] = None,
     workflows: Annotated[str | None, typer.Option(help="RUNNER_WORKFLOWS: modules.", show_default=False)] = None,
     max_running: Annotated[int | None, typer.Option(help="RUNNER_MAX_RUNNING.", show_default=False)] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="Make a group with members to try it on.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="A made-up group to try it on, in a home of its own.")] = False,
 ) -> None:
     """Starts the server. All its settings are RUNNER_* variables; these flags are the most wanted of them."""
     given = {

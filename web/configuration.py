@@ -43,13 +43,28 @@ def read_settings() -> Settings:
         raise WrongConfiguration("; ".join(faults)) from None
 
 
-def read_server_settings(*, demo: bool = False) -> Settings:
-    """Raises WrongConfiguration also for what only a server minds. demo: the roster, unless RUNNER_GATEWAY is given."""
-    from runner.opening import GatewayUnknown, call_seconds  # here: a client's verbs need no database code
+DEMO_MARK = "this-is-a-demo"
+"""A file in the home of a demo: what is started for a demo there stays there."""
 
-    if demo and "RUNNER_GATEWAY" not in _variables():
+
+def read_demo_settings() -> Settings:
+    """A home and a database of its own: a demo never puts its group, jobs and tokens beside real ones. Raises
+    WrongConfiguration.
+    """
+    if "RUNNER_GATEWAY" not in _variables():
         os.environ["RUNNER_GATEWAY"] = "roster"
     settings = read_settings()
+    home = settings.home if (settings.home / DEMO_MARK).is_file() else settings.home / "demo"
+    return settings.model_copy(update={"home": home, "database_url": ""})
+
+
+def read_server_settings(*, demo: bool = False) -> Settings:
+    """Raises WrongConfiguration also for what only a server minds. demo: in a home of its own, on the roster unless
+    RUNNER_GATEWAY is given.
+    """
+    from runner.opening import GatewayUnknown, call_seconds  # here: a client's verbs need no database code
+
+    settings = read_demo_settings() if demo else read_settings()
     check_home(settings)
     check_database_url(settings)
     try:

@@ -31,6 +31,7 @@ from web.app import create_app
 from web.banner import banner
 from web.carryover import carried_over
 from web.configuration import (
+    DEMO_MARK,
     WrongConfiguration,
     check_reach,
     forget_secrets,
@@ -140,6 +141,7 @@ def prepare(settings: Settings, demo: bool) -> JobManager:
         if demo:
             from runner.demo.seed import seed_demo
 
+            (settings.home / DEMO_MARK).touch()
             seed_demo(manager.store, manager.clock)
     except SQLAlchemyError as error:
         raise unusable_database(settings, error) from error
