@@ -200,7 +200,7 @@ def test_the_log_is_lines_of_json_and_a_stop_leaves_nobody(server: Server) -> No
 
 
 def test_a_second_server_is_refused_and_told_who_is_first(server: Server, tmp_path: Path) -> None:
-    second = [SCRIPT, "serve", "--port", str(free_port())]
+    second = [SCRIPT, "serve", "--demo", "--port", str(free_port())]
     ran = subprocess.run(second, env=environment(tmp_path / "home"), capture_output=True, text=True, timeout=60)
     assert ran.returncode == 78
     assert f"process {server.process.pid} " in ran.stderr
@@ -223,7 +223,7 @@ def test_a_restart_goes_on_with_what_was_accepted(server: Server, tmp_path: Path
     )
     server.process.kill()
     server.process.wait(10)
-    again = start_server(tmp_path / "home", free_port())
+    again = start_server(tmp_path / "home", free_port(), "--demo")
     told = next(line for line in again.banner if line.endswith(f": runner cancel {job_id}"))
     assert re.match(r"  removal_workflow dry run on 120363403645737238@g.us, [1-8] of 8 done", told)
     status = f"http://127.0.0.1:{again.port}/admin/jobs/{job_id}/status"
