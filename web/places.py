@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +13,9 @@ from typing import Protocol
 
 from web.guesses import network_of
 from web.proxies import Proxies
+
+log = logging.getLogger(__name__)
+_WARN_SECONDS = 60.0
 
 Refusal = tuple[HTTPStatus, str]
 
@@ -46,11 +51,19 @@ class Places:
     passes on, each request counts for the address that it came from.
     """
 
-    def __init__(self, bounds: Bounds, is_near: Callable[[str], bool], proxies: Proxies) -> None:
-        self.bounds = bounds
+    def __init__(
+        self,
+        bounds: Bounds,
+        is_near: Callable[[str], bool],
+        proxies: Proxies,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.bounds, self._seconds = bounds, seconds
         self._is_near, self._proxies = is_near, proxies
         self._taken: dict[Connection, str] = {}
         self._counted: dict[Connection, str] = {}
+        self._far = 0  # of other machines
+        self._warned_at: float | None = None
         self._lock = threading.Lock()  # requests end in threads
 
     def make_room(self, peer: str) -> Refusal | None:
@@ -59,24 +72,29 @@ class Places:
         with self._lock:
             if not near and not self._proxies.trusts(peer) and self._is_full_of(network_of(peer)):
                 return self._too_many
-            others = [one for one, address in self._taken.items() if near or not self._is_near(address)]
-            is_full = len(others) >= self.bounds.most - (0 if near else self.bounds.kept)
-            leaving = self._least(others) if is_full else None
+            taken, most = (
+                (len(self._taken), self.bounds.most) if near else (self._far, self.bounds.most - self.bounds.kept)
+            )
+            is_full = taken >= most
+            leaving = self._least(near) if is_full else None
         if is_full and leaving is None:
             return HTTPStatus.SERVICE_UNAVAILABLE, "All connections of this server are at work; try again"
         if leaving is not None:
+            self._warn()
             leaving.hang_up()
         return None
 
     def take(self, one: Connection, peer: str) -> None:
         with self._lock:
             self._taken[one] = peer
+            self._far += not self._is_near(peer)
             if not self._is_near(peer) and not self._proxies.trusts(peer):
                 self._counted[one] = network_of(peer)
 
     def leave(self, one: Connection) -> None:
         with self._lock:
-            self._taken.pop(one, None)
+            peer = self._taken.pop(one, None)
+            self._far -= peer is not None and not self._is_near(peer)
             self._counted.pop(one, None)
 
     def request_comes(self, one: Connection, peer: str, headers: Mapping[str, str]) -> Refusal | None:
@@ -106,9 +124,22 @@ class Places:
     def _is_full_of(self, network: str) -> bool:
         return sum(counted == network for counted in self._counted.values()) >= self.bounds.of_one
 
-    def _least(self, among: list[Connection]) -> Connection | None:
-        """Of those for whom nothing is being done: one of whoever has most, and of these the one quiet for longest."""
-        quiet = [(one, since) for one in among if (since := one.quiet_since) is not None]
-        of = Counter(network_of(self._taken[one]) for one, _ in quiet)
-        found = min(quiet, key=lambda pair: (-of[network_of(self._taken[pair[0]])], pair[1]), default=None)
+    def _least(self, near: bool) -> Connection | None:
+        """Of those for whom nothing is being done: one of whoever has most, and of these the one quiet for longest.
+        ``near``: who comes is of this machine, and anybody may have to make room for that; else other machines alone.
+        """
+        quiet = [
+            (one, network_of(peer), since)
+            for one, peer in self._taken.items()
+            if (near or not self._is_near(peer)) and (since := one.quiet_since) is not None
+        ]
+        of = Counter(network for _, network, _ in quiet)
+        found = min(quiet, key=lambda each: (-of[each[1]], each[2]), default=None)
         return None if found is None else found[0]
+
+    def _warn(self) -> None:
+        """Once a minute, however many come."""
+        now = self._seconds()
+        if self._warned_at is None or now - self._warned_at >= _WARN_SECONDS:
+            self._warned_at = now
+            log.warning("All %d connections are taken; whoever is quiet is hung up on", self.bounds.most)
