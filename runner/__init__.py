@@ -20,6 +20,7 @@ tree, stop          the process tree of one job; the ladder from flag to proof, 
 gateway, gateways/  the way to a group
 config              ``JobConfig``: what a job takes; its secrets, which are kept apart
 declaration         what ``@workflow`` is given, looked at at the import
+loading             the modules of types, and what each does to the process that loads it
 workflow            ``@workflow``, ``JobConfig``: what a type of job is
 visible             text from outside, made safe to show
 storable, fitting   what can be kept of what a job says; the rest never stops a commit

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import multiprocessing
 import os
 import random
 import signal
@@ -227,11 +228,14 @@ def _config_of(job: JobContext, workflow: Workflow) -> JobConfig:
 
 
 def _workflow(name: str, settings: Settings) -> Workflow:
-    if find_workflow(name) is None:
+    is_preloaded = find_workflow(name) is not None
+    if not is_preloaded:
         load_workflows(settings.workflow_modules)
     workflow = find_workflow(name)
     if workflow is None:
         raise LookupError(f"no workflow is called {name!r}; is its module named in RUNNER_WORKFLOWS?")
+    if is_preloaded:  # then a pool that the job makes loads it once, and not in each of its processes
+        multiprocessing.set_forkserver_preload([getattr(workflow.run, "__module__", __name__)])
     return workflow
 
 

@@ -18,6 +18,7 @@ from runner.containment import Containment
 from runner.fork_server import fork_server_pid, raise_file_limit, replace_fork_server, start_fork_server
 from runner.job import Job, JsonDict
 from runner.live import LiveProgress
+from runner.loading import for_the_fork_server
 from runner.process import JobProcess, also_ours, ours_no_more
 from runner.settings import Settings
 from runner.sockets import socket_folder
@@ -81,7 +82,7 @@ class Machine:
         """Starts the fork server, with all that jobs need loaded."""
         raise_file_limit()
         mark = server_mark(self._settings.url, self._clock)
-        start_fork_server(self._context, self._settings.workflow_modules, mark, self._folder)
+        start_fork_server(self._context, for_the_fork_server(self._settings.workflow_modules), mark, self._folder)
         self._watch.start()
         self._containment.open()
 

@@ -15,11 +15,11 @@ import warnings
 
 import runner.child  # noqa: F401 - what each process would otherwise load for itself
 from runner.fork_server import PRELOAD_WORKFLOWS
+from runner.loading import preload
 from runner.opening import preload_gateway
 from runner.settings import Settings
 from runner.tree import become_subreaper
 from runner.warm import warm_up
-from runner.workflow import load_workflows
 
 _POOL_BYTES, _STEP_BYTES, _LARGEST_BYTES = 16_384, 16, 512
 _MOST_FILLING_BYTES = 250_000
@@ -49,8 +49,7 @@ signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes: the serv
 signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, nobody's exit code would be known
 signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a fork server that is started anew has those of a thread
 become_subreaper()
-with contextlib.suppress(BaseException):
-    load_workflows([name for name in os.environ.get(PRELOAD_WORKFLOWS, "").split(",") if name])
+preload([name for name in os.environ.get(PRELOAD_WORKFLOWS, "").split(",") if name])
 # An orphan that has come to it; last, since a workflow may have made errors of all warnings.
 warnings.filterwarnings("ignore", "forkserver: waitpid returned unexpected pid")
 with contextlib.suppress(Exception):

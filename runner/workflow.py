@@ -11,16 +11,15 @@ def reindex(job: JobContext, config: ReindexConfig) -> None:
 
 from __future__ import annotations
 
-import importlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 from runner.config import JobConfig
 from runner.declaration import START_OPTIONS, Misdeclared, check_arguments, check_run, same_place, where
 from runner.job import Job, JsonDict
+from runner.loading import ENTRY_POINTS, load_workflows
 from runner.settings import Settings
 from runner.store import Transaction
 from runner.stores.batches import LedgerItem
@@ -44,7 +43,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-ENTRY_POINTS = "cancellable_jobs.workflows"
 
 
 class JobStopped(BaseException):
@@ -164,12 +162,3 @@ def grace_of(job: Job, settings: Settings) -> float:
 
 def workflow_names() -> list[str]:
     return sorted(_registry)
-
-
-def load_workflows(modules: Sequence[str]) -> None:
-    """Imports the modules that define types: the runner's own, installed ones, and those of RUNNER_WORKFLOWS."""
-    importlib.import_module("runner.workflows")
-    for entry in entry_points(group=ENTRY_POINTS):
-        entry.load()
-    for module in modules:
-        importlib.import_module(module)

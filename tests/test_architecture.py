@@ -57,6 +57,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "runner.config",
         "runner.declaration",
+        "runner.loading",
         "runner.workflow",
         "runner.fitting",
         "runner.ledger",

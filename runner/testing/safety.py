@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.job import JobStatus, JsonDict
+from runner.loading import threads_of
 from runner.testing.findings import Expectation, Finding, Invariant
 from runner.testing.places import Disturbance, Place, Way, disturbances
 from runner.testing.process import Overrun, RunProcess
@@ -154,8 +155,21 @@ def _reference(
         text = f"{name} does not even come through undisturbed, twice the same: {finding.what}."
         raise NotStopSafe(f"{text}\n{finding.advice}{_said(examination)}") from finding.__cause__
     except Overrun:
-        raise NotStopSafe(f"{name}, undisturbed, {_overrun().what}.{_said(examination)}") from None
+        raise NotStopSafe(
+            f"{name}, undisturbed, {_overrun().what}.{_thread_of(examination.workflow)}{_said(examination)}"
+        ) from None
     return expected, trial.runs[0].places
+
+
+def _thread_of(workflow: Workflow) -> str:
+    """The likeliest reason why a run waits for ever."""
+    module = getattr(workflow.run, "__module__", "")
+    if not (names := threads_of(module)):
+        return ""
+    return (
+        f"\nThe module {module} runs a thread here ({', '.join(names)}), which a process that is forked has not: "
+        "start it in the workflow, not when the module is imported."
+    )
 
 
 def _can_stop(trial: Trial) -> None:
