@@ -93,11 +93,11 @@ def _signals_kept() -> Iterator[list[int]]:
     try:
         yield changed
     finally:
-        for number, handler in before.items():
-            if handler is not None and signal.getsignal(number) != handler:
+        for number, reaction in before.items():
+            if reaction is not None and signal.getsignal(number) != reaction:
                 changed.append(number)
                 with contextlib.suppress(ValueError, OSError):  # not in the main thread: then nobody could change it
-                    signal.signal(number, handler)
+                    signal.signal(number, reaction)
 
 
 def _is_pythons(module: str) -> bool:
