@@ -19,7 +19,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 ENTRY_POINTS = "cancellable_jobs.workflows"
 _OWN = "runner.workflows"
-_TASKS, _FILES = Path("/proc/self/task"), Path("/proc/self/fd")
+_THREADS, _FILES = Path("/proc/self/task"), Path("/proc/self/fd")
 _KINDS = ("socket:", "anon_inode:[event", "anon_inode:[io_uring")
 
 _unfit: dict[str, str] = {}
@@ -69,11 +69,11 @@ def _watched(module: str, load: Callable[[], object]) -> None:
         load()
         return
     before = set(threading.enumerate())
-    tasks, files = _tasks(), set(_files())
+    tasks, files = _native_threads(), set(_files())
     with _signals_kept() as changed:
         load()
     started = [thread for thread in threading.enumerate() if thread not in before]
-    if started or _tasks() > tasks:
+    if started or _native_threads() > tasks:
         _unfit[module] = f"starts a thread{f' ({started[0].name})' if started else ''}"
         barred = {
             name for thread in started if (name := _module_of(thread)).split(".")[0] not in sys.stdlib_module_names
@@ -109,9 +109,9 @@ def _module_of(thread: threading.Thread) -> str:
     return getattr(target, "__module__", None) or type(thread).__module__
 
 
-def _tasks() -> int:
+def _native_threads() -> int:
     try:
-        return sum(1 for _ in _TASKS.iterdir())
+        return sum(1 for _ in _THREADS.iterdir())
     except OSError:
         return 0
 
