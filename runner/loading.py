@@ -69,11 +69,11 @@ def _watched(module: str, load: Callable[[], object]) -> None:
         load()
         return
     before = set(threading.enumerate())
-    tasks, files = _native_threads(), set(_files())
+    threads, files = _native_threads(), set(_files())
     with _signals_kept() as changed:
         load()
     started = [thread for thread in threading.enumerate() if thread not in before]
-    if started or _native_threads() > tasks:
+    if started or _native_threads() > threads:
         _unfit[module] = f"starts a thread{f' ({started[0].name})' if started else ''}"
         barred = {
             name for thread in started if (name := _module_of(thread)).split(".")[0] not in sys.stdlib_module_names
