@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
@@ -156,6 +156,12 @@ def sqlite_path(url: str) -> Path | None:
     return Path(str(parsed.database))
 
 
+def is_broken(error: BaseException | None) -> TypeGuard[DBAPIError]:
+    """Whether SQLite says that the file is no database, or not a whole one."""
+    code = getattr(error.orig, "sqlite_errorcode", 0) if isinstance(error, DBAPIError) else 0
+    return code & 0xFF in _BROKEN_FILE
+
+
 def _is_mistake(error: Exception) -> bool:
     """A statement that SQLite cannot read, say a workflow's own: to ask again would be in vain, for ever.
 
@@ -163,7 +169,7 @@ def _is_mistake(error: Exception) -> bool:
     """
     cause = error.orig if isinstance(error, DBAPIError) else None
     code = getattr(cause, "sqlite_errorcode", None)
-    if code is not None and code & 0xFF in _BROKEN_FILE:
+    if is_broken(error):
         return False
     if isinstance(error, DBAPIError) and not isinstance(error, OperationalError):
         return not error.connection_invalidated

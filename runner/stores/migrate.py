@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, inspect, text
 
 from runner.errors import RunnerError, StoreUnavailable
-from runner.stores.database import SqlStore, sqlite_path
+from runner.stores.database import SqlStore, is_broken, sqlite_path
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -37,7 +37,8 @@ def newest_revision() -> str:
 def migrate(url: str) -> None:
     """Brings the database up to date, in one transaction: all of it, or nothing. Waits where another start is at it.
 
-    Raises DatabaseTooNew, or StoreUnavailable when the database cannot be had for a minute.
+    Raises DatabaseTooNew; sqlalchemy's DatabaseError for a file that is no database, or a broken one; StoreUnavailable
+    when the database cannot be had for a minute.
     """
     path = sqlite_path(url)
     if path is not None:
@@ -55,7 +56,9 @@ def _insist(store: SqlStore) -> None:
         try:
             with store.write() as tx:
                 return _upgrade(tx.connection)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
+            if is_broken(error.__cause__):
+                raise error.__cause__ from None
             if time.monotonic() > until:
                 raise
             time.sleep(_PAUSE_SECONDS)
