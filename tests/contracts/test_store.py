@@ -26,7 +26,7 @@ from runner.stores.cancels import CancelRows
 from runner.stores.database import SqlStore
 from runner.stores.events import add_event, events_after
 from runner.stores.group_schema import people
-from runner.stores.jobs import JobFilter, JobRows, NewJob
+from runner.stores.jobs import JobFilter, JobRows, NewJob, change_job
 from runner.stores.keys import KeyRows
 from runner.stores.migrate import migrate
 from runner.stores.runs import LEASE_MS, RunRows
@@ -168,8 +168,11 @@ def test_an_address_where_nobody_answers(tmp_path: Path) -> None:
 def test_a_number_that_is_no_json_is_refused(store: SqlStore) -> None:
     add(store, "a")
     claim(store, "a")
-    with pytest.raises(Exception, match="not JSON compliant"):
-        ledger(store, "a").commit(None, RunState(Progress(), {"it": float("nan")}), None, lambda _: Progress())
+    with pytest.raises(Exception, match="not JSON compliant"), store.write() as tx:
+        change_job(tx, "a", result={"it": float("nan")})
+    run = ledger(store, "a")
+    run.commit(None, RunState(Progress(), {"it": float("nan")}), None, lambda _: Progress())
+    assert run.fault is not None, "what a workflow says stops no commit"
     assert get(store, "a").result == {}
 
 

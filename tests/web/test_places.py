@@ -217,6 +217,14 @@ def test_what_a_trusted_proxy_passes_on_counts_for_whom_it_names(build: Callable
 def test_who_does_not_read_an_answer_is_hung_up_on(build: Callable[..., House]) -> None:
     house = build(answer_seconds=-LARGE / 50_000)
     there = house.come(FAR, GET.replace(b"/ ", b"/large "))
+    wait_for(lambda: house._server.active_channels, "the server has let it in")
     wait_for(lambda: not house._server.active_channels, "the server has hung up", 20)
     assert len(answer(there)) < LARGE
     assert is_served(house)
+
+
+def test_the_bounds_in_the_readme_are_those_in_force() -> None:
+    said = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
+    bounds = Bounds()
+    assert f"{bounds.header_seconds:g} s for a whole header and {bounds.body_seconds:g} s for a whole body" in said
+    assert f"may have {bounds.of_one} connections at a time (`429`), all together {bounds.most:,}" in said

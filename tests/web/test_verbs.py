@@ -202,7 +202,9 @@ def test_an_open_date_order_is_a_question_and_no_guess(home: Path, group: str) -
     asked = invoke_import("chat", str(export), "--group", group)
     assert asked.exit_code == 2
     assert "--date-order dmy or --date-order mdy" in asked.stderr
-    said = invoke_import("chat", str(export), "--group", group, "--date-order", "dmy")
+    said = invoke_import(
+        "chat", str(export), "--group", group, "--date-order", "dmy", "--exported-at", "2026-03-03"
+    )  # fmt: skip
     assert (said.exit_code, "dates read as dmy" in said.stdout) == (0, True)
 
 
