@@ -58,7 +58,10 @@ def sqlite_url(path: Path) -> str:
 
 
 def _default_home() -> Path:
-    return Path(platformdirs.user_data_dir("cancellable-jobs", appauthor=False))
+    try:
+        return Path(platformdirs.user_data_dir("cancellable-jobs", appauthor=False))
+    except RuntimeError:  # a user without a home folder
+        return Path("~") / "cancellable-jobs"
 
 
 def _default_max_running() -> int:

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from runner.settings import Settings
+from runner.sockets import NoPlaceForSockets, socket_folder
 from tests.endtoend.server import Server
 from tests.waiting import free_port, wait_for
+from web.configuration import WrongConfiguration, check_home
 
 SCRIPT = str(Path(sys.executable).with_name("runner"))
 WRONG_CONFIGURATION = 78
@@ -39,7 +42,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def after(words: str) -> tuple[str, ...]:
     """The command that does this in Python before it becomes the server."""
-    program = f"import os, signal, sys; {words}; os.execv(sys.executable, [sys.executable, '-P', '-m', 'web'])"
+    program = f"import os, signal, sys\n{words}\nos.execv(sys.executable, [sys.executable, '-P', '-m', 'web'])"
     return (sys.executable, "-c", program)
 
 
@@ -81,17 +84,25 @@ def test_the_module_started_by_name_takes_pythons_own_first(server: Server) -> N
     assert completes(server)
 
 
+SIGNALS = """
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1})
+"""
+SURROUNDINGS = """
+os.environ.update(TMPDIR=os.getcwd() + '/' + 'x' * 200)
+os.environ.update(LC_ALL='C', PYTHONUTF8='0', PYTHONCOERCECLOCALE='0', PYTHONIOENCODING='ascii')
+os.mkdir(os.environ['TMPDIR'])
+os.mkdir('gone')
+os.chdir('gone')
+os.rmdir(os.getcwd())
+[os.close(number) for number in (0, 1, 2)]
+"""
+
+
 @pytest.mark.parametrize(
     "before",
-    [
-        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
-        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1})",
-        "[os.close(number) for number in (0, 1, 2)]",
-        "folder = os.getcwd() + '/gone'; os.mkdir(folder); os.chdir(folder); os.rmdir(folder)",
-        "os.environ.update(TMPDIR=os.getcwd() + '/' + 'x' * 200); os.mkdir(os.environ['TMPDIR'])",
-        "os.environ.update(LC_ALL='C', PYTHONUTF8='0', PYTHONCOERCECLOCALE='0', PYTHONIOENCODING='ascii')",
-    ],
-    ids=["SIGCHLD ignored", "signals blocked", "streams closed", "folder removed", "long TMPDIR", "no UTF-8"],
+    [SIGNALS, SURROUNDINGS],
+    ids=["signals ignored and blocked", "no streams, no folder, no UTF-8, a long TMPDIR"],
 )
 def test_it_simply_works(server: Server, before: str) -> None:
     folder = in_a_folder_of_its_own(server)
@@ -115,18 +126,11 @@ def test_a_terminal_that_closes_ends_it_in_order(server: Server) -> None:
     assert server.wait() == 0
 
 
-def test_nohup_is_meant(server: Server) -> None:
+def test_nohup_is_meant_and_a_signal_without_a_meaning_ends_nothing(server: Server) -> None:
     server.command = after("signal.signal(signal.SIGHUP, signal.SIG_IGN)")
     server.start()
-    server.send(signal.SIGHUP)
-    assert server.call("GET", "/readyz")[0] == 200
-    assert server.end(signal.SIGTERM) == 0
-
-
-def test_a_signal_that_means_nothing_here_does_not_end_it(server: Server) -> None:
-    server.start()
-    for _ in range(3):
-        server.send(signal.SIGUSR1)
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR1, signal.SIGUSR1):
+        server.send(number)
         assert server.call("GET", "/readyz")[0] == 200
     assert server.end(signal.SIGTERM) == 0
 
@@ -156,10 +160,8 @@ def test_a_disk_that_takes_nothing_is_said(tmp_path: Path) -> None:
 
 
 def test_a_home_that_is_too_long_for_a_socket_is_said(tmp_path: Path) -> None:
-    home = tmp_path / ("x" * 120)
-    said = refused(tmp_path, RUNNER_HOME=str(home), XDG_RUNTIME_DIR="")
-    assert "RUNNER_HOME" in said
-    assert "too long" in said
+    with pytest.raises(NoPlaceForSockets, match=r"too long.*Set RUNNER_HOME to a short path"):
+        socket_folder(tmp_path / ("x" * 120), None)
 
 
 def test_sockets_lie_in_the_runtime_folder_where_the_home_is_too_long(server: Server, tmp_path: Path) -> None:
@@ -167,16 +169,23 @@ def test_sockets_lie_in_the_runtime_folder_where_the_home_is_too_long(server: Se
     home.mkdir()
     runtime = tmp_path / "runtime"
     runtime.mkdir(mode=0o700)
+    left = socket_folder(home, str(runtime)) / "fork-of-a-dead-server"
+    left.touch()
     server.add_environment({"RUNNER_HOME": str(home), "XDG_RUNTIME_DIR": str(runtime)})
     server.start()
     (folder,) = runtime.iterdir()
+    assert folder == left.parent
     assert {path.name.split("-")[0] for path in folder.iterdir()} >= {"fork"}
     assert folder.stat().st_mode & 0o777 == 0o700
-    server.kill()
-    before = set(folder.iterdir())
-    assert before
-    server.start()
-    assert not before & set(folder.iterdir()), "those of a dead server are swept"
+    assert not left.exists(), "those of a dead server are swept"
+
+
+def test_a_user_without_a_home_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_DATA_HOME", "RUNNER_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54_321)  # nobody's
+    with pytest.raises(WrongConfiguration, match="no home folder"):
+        check_home(Settings())
 
 
 def become_another() -> None:
@@ -187,13 +196,6 @@ def become_another() -> None:
         subprocess.run([sys.executable, "-c", "import web"], user=NOBODY, check=True, capture_output=True)
     except (PermissionError, subprocess.CalledProcessError):
         pytest.skip("another user may not run this interpreter, or not read this project")
-
-
-def test_a_user_without_a_home_is_told_so(tmp_path: Path) -> None:
-    become_another()
-    said = refused(tmp_path, lambda: os.setuid(54_321), RUNNER_HOME="", HOME="", XDG_DATA_HOME="")
-    assert "no home folder" in said
-    assert [path.name for path in tmp_path.iterdir()] == []
 
 
 def test_no_threads_to_be_had_is_said(tmp_path: Path) -> None:
