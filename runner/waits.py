@@ -10,7 +10,7 @@ from runner.job import JsonDict
 
 class WaitKind(StrEnum):
     """pace: RUNNER_PACE_*; gateway: it is away, or says slow down; events: those that an outage held back; slot: all
-    places are taken; type: its workflow is not loaded.
+    places are taken; type: its workflow is not loaded, or takes another config now.
     """
 
     PACE = "pace"

@@ -7,12 +7,13 @@ from typing import Any
 from sqlalchemy import Row
 
 from runner.job import LIVE, Cancellation, Job, JobStatus, Pause, Phase, ProcessIdentity, Progress, StopReason
+from runner.waits import WaitKind, wait_of
 
 
 def job_of(row: Row[Any], **known: Any) -> Job:
     """``known``: what is not to be read from the row."""
     if row.unready is not None and row.status in LIVE:
-        known = {"waiting": {"kind": "type", "reason": row.unready}} | known
+        known = {"waiting": wait_of(WaitKind.TYPE, row.unready)} | known
     return Job(
         status=JobStatus(row.status),
         process=None if row.pid is None else ProcessIdentity(row.pid, row.start_ticks, row.boot_id),

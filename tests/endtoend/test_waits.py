@@ -62,6 +62,7 @@ def test_slow_down_is_shown_and_a_cancel_ends_the_wait(serve: Callable[..., Serv
     job_id = server.start_job(**BODY)
     waiting = until_waiting(server, job_id)
     assert waiting["reason"].startswith("slow down; next try ")
+    assert waiting["kind"] == "gateway"
     assert server.job(job_id)["status"] == "running"
     job = cancelled(server, job_id)
     assert job["cancellation"]["signals"] == [], "it woke by itself"
@@ -82,8 +83,9 @@ def test_a_cap_is_kept_over_a_killed_server(serve: Callable[..., Server], tmp_pa
     assert answer["pacing"] == {"groupPerHour": 5}
     assert answer["estimate"] == {"seconds": 7200, "words": "12 people, at this pace 2 hours"}
     job_id = str(answer["jobId"])
-    said = until_waiting(server, job_id)["reason"]
-    assert said.startswith("No more than 5 people an hour in this group are removed; next try ")
+    waiting = until_waiting(server, job_id)
+    assert waiting["kind"] == "pace"
+    assert waiting["reason"].startswith("No more than 5 people an hour in this group are removed; next try ")
     assert server.job(job_id)["progress"]["etaSeconds"] > 3600
     again = server.call("POST", "/admin/jobs/start", BODY, **{"Idempotency-Key": "once"})[1]
     assert again["pacing"] == answer["pacing"]

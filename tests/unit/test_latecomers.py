@@ -56,7 +56,7 @@ class Heard:
     def _while_it_waits(self) -> None:
         waiting = self.bench.job(self.job_id).waiting
         if waiting is not None:
-            self.waits.append(waiting["reason"])
+            self.waits.append(f"{waiting['kind']}: {waiting['reason']}")
         if not self.is_away:  # it beats every five seconds
             with self.bench.store.write() as tx:
                 RunRows(tx).renew_leases("here")
@@ -116,7 +116,7 @@ def test_a_removal_waits_visibly_and_goes_on(
     before = heard.bench.time.passed
     assert heard.run() == "completed"
     assert heard.bench.time.passed == before + seconds
-    assert [reason.startswith(WHY) for reason in heard.waits] == [True]
+    assert [said.startswith(f"events: {WHY}") for said in heard.waits] == [True]
     assert removed_ids(heard.bench.home) == lids([1, 2, 3])
 
 
@@ -165,7 +165,7 @@ def test_an_outage_between_the_judgement_and_the_call_is_waited_for(heard: Heard
     event.listen(heard.bench.store.engine, "before_cursor_execute", suspend)
     assert heard.run() == "completed"
     assert len(stamped) == 1
-    assert [reason.startswith(WHY) for reason in heard.waits] == [True]
+    assert [said.startswith(f"events: {WHY}") for said in heard.waits] == [True]
     assert removed_ids(heard.bench.home) == lids([1, 2, 3])
 
 
