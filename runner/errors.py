@@ -142,7 +142,7 @@ class VotesUnseen(Conflict):
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            f"{why}, so whoever only votes would be removed; start with ignoreVotes=true "
+            f"{why}, so whoever only votes would be removed; start with --ignore-votes "
             '(in JSON: "ignoreVotes": true) if they are to count as silent'
         )
 

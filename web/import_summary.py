@@ -53,6 +53,9 @@ def tell_chat(summary: ChatSummary, settings: Settings) -> None:
     say(f"Activity is known from {iso(summary.observed_from)} to {iso(summary.observed_to)}")
     if summary.made_by in _ENDS:
         say(f"  {_ENDS[summary.made_by]}")
+    if summary.polls:
+        seen = f"{counted(summary.polls, 'poll was', 'polls were')} seen, and who voted is in no export"
+        say(f"{seen}: a removal by silence soon after one asks for --ignore-votes")
     if summary.unread_lines:
         were = "was" if summary.unread_lines == 1 else "were"
         say(f"{counted(summary.unread_lines, 'line')} before the first message {were} not read")

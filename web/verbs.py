@@ -65,11 +65,16 @@ def start(
         typer.Argument(metavar="[NAME=VALUE]...", help="The config: batchSize=5 dryRun=true", show_default=False),
     ] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency-Key: the same key starts one job.")] = None,
+    ignore_votes: Annotated[
+        bool, typer.Option("--ignore-votes", help="A removal by silence also where votes in polls were not seen.")
+    ] = False,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Starts a job and prints its id; on stderr for whom it waits, and how long it may take where a pace is set."""
     body: dict[str, Any] = {"type": job_type} | dict(_pair(field) for field in fields or ())
+    if ignore_votes and body.setdefault("ignoreVotes", True) is not True:
+        raise typer.BadParameter("is not ignoreVotes=true", param_hint="--ignore-votes")
     with _client(url) as client:
         answer = client.start(body, key)
         said = [] if as_json else outlook(client, answer)

@@ -85,6 +85,10 @@ class ChatFile:
         begin = made.at if opening is None else self._ms(opening, latest=True)
         return begin, max(begin, made.at)
 
+    def polls(self, now: int) -> list[int]:
+        """When there was one, the last of each day."""
+        return sorted({min(now, self._ms(at, latest=True)) for at in self.reading.polls_at})
+
     @property
     def _last(self) -> int:
         return self._ms(self.reading.closing, latest=False)

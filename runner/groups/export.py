@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from runner.groups.export_header import Header, last_quoted, read_header
 from runner.groups.export_lines import Line, own_ends
 from runner.groups.export_names import KnownNames
 from runner.groups.export_pace import Pace
+from runner.groups.export_polls import Polls
 from runner.groups.export_source import ExportError, chat_lines
 from runner.groups.export_strays import Strays, Why
 from runner.groups.export_words import Fillers, unknown_word
@@ -45,6 +46,7 @@ class ExportReading:
     `unread_lines` stood before the first header. `group` is the author taken to be the group itself and left out
     of `authors`; if a member has that very name, count it as that member's activity all the same. `chat_names`:
     what lines nobody wrote put in quotation marks, the latest first: the chat's names, old ones too; at most 100.
+    `polls` counts them all, `polls_at` has the last of each day. Who voted in them is in no export.
     """
 
     authors: tuple[AuthorActivity, ...]
@@ -64,6 +66,8 @@ class ExportReading:
     fallen_lines: int
     group: AuthorActivity | None
     chat_names: tuple[str, ...]
+    polls: int
+    polls_at: tuple[datetime, ...] = field(compare=False)
 
 
 def read_export(
@@ -114,6 +118,7 @@ class _Chat:
         self._first: Header | None = None
         self._strays = Strays(names.split)
         self._fillers = Fillers()
+        self._polls = Polls()
         self._beginning = Beginning()
         self._paces: dict[DateOrder, Pace] = {}
         self._last_end = ""
@@ -135,7 +140,9 @@ class _Chat:
         if self._first is None:
             self._unread += 1
             self._beginning.unread(line, header)
-        elif header and (why or calendar_of(header.date)):
+            return
+        self._polls.go_on(line.text)
+        if header and (why or calendar_of(header.date)):
             self._strays.note(header, self._judge.times_of(header), line.number, why or "date")
 
     def _why_stray(self, header: Header, line: Line) -> Why | None:
@@ -163,7 +170,9 @@ class _Chat:
         if header.filler:
             self._fillers.note(header.filler, header.clock.hour, line.number, header.stamp)
         self._strays.settle(times)
-        is_message = self._book(header, line.text, times, self._judge.heard(times))
+        heard = self._judge.heard(times)
+        self._polls.begin(header.rest, heard)
+        is_message = self._book(header, line.text, times, heard)
         for order, when in times.items():
             self._paces.setdefault(order, Pace()).follow(when, is_message=is_message)
 
@@ -216,7 +225,7 @@ class _Chat:
         self._names.part(self._authors)
         self._settle_quoted()
         orders = self._judge.decide()
-        readings = [self._under(order) for order in orders]
+        readings = [self._under(order, self._polls.times(orders)) for order in orders]
         if any(replace(reading, date_order=orders[0]) != readings[0] for reading in readings):
             raise self._judge.open_question(orders)
         return readings[0]
@@ -232,7 +241,7 @@ class _Chat:
             if name in self._authors:
                 self._authors[name].widen({}, times)
 
-    def _under(self, order: DateOrder) -> ExportReading:
+    def _under(self, order: DateOrder, polls_at: tuple[datetime, ...]) -> ExportReading:
         authors = tuple(tally.activity(name, order) for name, tally in sorted(self._authors.items()))
         voice = self._voice
         span, pace = self._judge.span(order), self._paces[order]
@@ -254,4 +263,6 @@ class _Chat:
             fallen_lines=span.fallen,
             group=voice.tally.activity(voice.name, order) if voice else None,
             chat_names=tuple(reversed(self._chat_names)),
+            polls=self._polls.number,
+            polls_at=polls_at,
         )

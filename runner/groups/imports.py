@@ -21,6 +21,7 @@ from runner.groups.member import MemberEntry, MemberRows
 from runner.groups.memberlist import listed_until, read_members
 from runner.groups.silence import MEMBER
 from runner.groups.unmatched import UnmatchedAuthor, UnmatchedRows
+from runner.groups.votes import PollRows
 from runner.store import Store, Transaction
 
 _CHAT, _LIST = "chat export", "member list"
@@ -99,6 +100,7 @@ class ChatSummary:
     taken_at: int = 0
     cut_lines: int = 0
     fallen_lines: int = 0
+    polls: int = 0
 
 
 def import_members(  # noqa: PLR0913 - each is one thing that a list does not say of itself
@@ -193,6 +195,8 @@ def import_chat(  # noqa: PLR0913 - each is one thing that an export does not sa
         observed = chat.observed(made)
         if chat.reading.opening is not None:  # else an observation of no length would end the one before it
             ActivityRows(tx).observed(group, *observed, _CHAT)
+        for at in chat.polls(tx.now):
+            PollRows(tx).saw(group, at)
         summary = _summary(tx, chat, group, counts, observed, made)
     return replace(summary, former_people=tuple(authors.formers.values()))
 
@@ -223,6 +227,7 @@ def _summary(
         taken_at=tx.now,
         cut_lines=said.cut_lines,
         fallen_lines=said.fallen_lines,
+        polls=said.polls,
     )
 
 

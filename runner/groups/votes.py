@@ -24,7 +24,7 @@ from runner.stores.group_schema import observations, polls, removal_queue
 OPEN_MS = 90 * 86_400_000
 """For so long before a window a poll may be one in which people still vote."""
 
-_HOW = 'a real run is refused without ignoreVotes=true (in JSON: "ignoreVotes": true)'
+_HOW = 'a real run is refused without --ignore-votes (in JSON: "ignoreVotes": true)'
 
 
 class PollRows:

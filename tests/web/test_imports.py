@@ -68,6 +68,15 @@ def test_where_it_went_is_said(terminal: Terminal) -> None:
     assert "Is it the right file?" not in said.stdout
 
 
+def test_how_many_polls_it_has_is_said_and_what_they_ask_for(terminal: Terminal) -> None:
+    terminal.take_members(1)
+    assert "seen, and who voted" not in terminal.take_chat(phone(1)).stdout
+    polls = [f"{phone(1)}: POLL:\nWhen?\nOPTION: now (1 vote)\n{day}/01/2026, 10:00 - {phone(1)}" for day in (1, 2)]
+    said = terminal.take_chat(*polls).stdout
+    assert "2 polls were seen, and who voted is in no export: a removal by silence" in said
+    assert "asks for --ignore-votes" in said
+
+
 def test_that_no_server_runs_there_is_said(terminal: Terminal) -> None:
     assert f"{NO_SERVER} {terminal.folder / 'home'} runs" in terminal.take_members(1).stdout
     ServerLock(Settings()).take()

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 import web.verbs
 from runner.groups.group import GroupRows
 from runner.groups.member import MemberEntry, MemberRows
+from runner.groups.votes import PollRows
 from runner.manager import JobManager
 from tests.waiting import wait_for
 from tests.web.test_jobs import start, status, wait_for_status
@@ -224,3 +225,16 @@ def test_what_cannot_be_taken_in_is_said(home: Path, arguments: list[str], code:
     refused = invoke_import("members", str(members), *arguments)
     assert refused.exit_code == code, refused.output
     assert refused.stderr
+
+
+@pytest.mark.usefixtures("inside")
+def test_who_only_votes_counts_as_silent_by_a_flag(client: testing.TestClient, manager: JobManager, group: str) -> None:
+    with manager.store.write() as tx:
+        PollRows(tx).saw(GroupRows(tx).create(group), tx.now - 1000)
+    fields = [f"groupWaId={group}", "batchSize=5", "delayMs=10000", "dryRun=false", "inactivityWindowMs=86400000"]
+    refused = run("start", "removal_workflow", *fields)
+    assert (refused.exit_code, "start with --ignore-votes" in refused.output) == (4, True), refused.output
+    assert run("start", "removal_workflow", *fields, "ignoreVotes=false", "--ignore-votes").exit_code == 2
+    started = run("start", "removal_workflow", *fields, "--ignore-votes")
+    assert started.exit_code == 0, started.output
+    client.simulate_post(f"/admin/jobs/{started.stdout.strip()}/cancel")

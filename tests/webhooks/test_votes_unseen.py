@@ -122,7 +122,7 @@ def test_no_export_says_who_voted_so_a_poll_in_one_stops_a_real_run(bench: Bench
     poll(bench, 40)
     assert refusal(bench).startswith("Who voted in a poll is in no chat export, and there was a poll on ")
     (said,) = [one for one in bench.done(dryRun=True)["warnings"] if "poll" in one]
-    assert "whoever only votes looks silent, and a real run is refused without ignoreVotes=true" in said
+    assert "whoever only votes looks silent, and a real run is refused without --ignore-votes" in said
     bench.start(options=FLAG)
 
 
