@@ -23,6 +23,8 @@ declaration         what ``@workflow`` is given, looked at at the import
 loading             the modules of types, and what each does to the process that loads it
 workflow            ``@workflow``, ``JobConfig``: what a type of job is
 visible             text from outside, made safe to show
+failure, lastwords  what is kept of the error that ended a job, and of what its process said at the end
+frames              whose code a file is
 storable, fitting   what can be kept of what a job says; the rest never stops a commit
 ledger, source      what a run writes, each time naming its epoch; where its batches come from
 arguments           what a workflow gives to its job, checked where it is given

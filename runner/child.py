@@ -28,6 +28,7 @@ from runner.containment import Place
 from runner.context import JobContext, Run
 from runner.crashpoint import crashpoint
 from runner.errors import RunSuperseded
+from runner.failure import Failure
 from runner.job import JsonDict
 from runner.ledger import Ledger
 from runner.live import LiveLine
@@ -36,14 +37,13 @@ from runner.outlets import Outlets
 from runner.priority import give_way
 from runner.proc import descendants
 from runner.settings import Settings
-from runner.storable import fit, storable
+from runner.storable import fit
 from runner.store import Store
 from runner.tree import MARK, identify, send_signal
 from runner.watch import end_with_server
 from runner.workflow import JobConfig, JobStopped, Workflow, find_workflow, load_workflows
 
 log = logging.getLogger(__name__)
-_LONGEST_ERROR = 2000
 _PASSES = 1000
 PRELOADED = "runner.preload"
 _MADE_UP = json.dumps(
@@ -165,7 +165,7 @@ def _end_of(job: JobContext, settings: Settings) -> JsonDict:
     which alone knows of a cancel that the store could not take yet.
     """
     try:
-        return _come_to_an_end(job, settings)
+        return _come_to_an_end(job, settings) | {"progress": job.last_said.as_json()}
     finally:
         job.ledger.end()
 
@@ -184,10 +184,15 @@ def _come_to_an_end(job: JobContext, settings: Settings) -> JsonDict:
         log.warning("%s", error)
         return {"ended": "superseded"}
     except BaseException as error:  # whatever a workflow raises is the end of its job, SystemExit too
-        log.exception("Job %s failed", job.id)
-        if is_run and not job.is_stopping:
-            job.ledger.fail(_in_words(error), unless=lambda: job.is_stopping)
-        return {"ended": "failed"} | ({"error": _in_words(error)} if is_run else {})
+        return _fail(job, Failure(error), is_run=is_run)
+
+
+def _fail(job: JobContext, failure: Failure, *, is_run: bool) -> JsonDict:
+    words, told = failure.words, failure.as_json()
+    log.error("Job %s failed: %s\n%s", job.id, words, failure.traceback)
+    if is_run and not job.is_stopping:
+        job.ledger.fail(words, lambda: job.is_stopping, failure=told, progress=job.last_said)
+    return {"ended": "failed"} | ({"error": words, "failure": told} if is_run else {})
 
 
 def _complete(job: JobContext) -> str:
@@ -246,18 +251,6 @@ def _checked(returned: object) -> JsonDict:
         raise TypeError(f"a workflow returns a dict or None, not {type(returned).__name__}")
     fitted: JsonDict = fit("what the workflow returned", returned)
     return fitted
-
-
-def _in_words(error: BaseException) -> str:
-    """For people, and fit for any database."""
-    error = getattr(error, "orig", None) or error  # without the statement and its parameters
-    try:
-        said = str.__str__(str(error))
-    except BaseException:  # it may do whatever it likes, even exit
-        said = ""
-    plain = type(error).__module__.startswith("runner.")
-    text = said if plain and said else f"{type(error).__name__}: {said}"
-    return storable(text[:_LONGEST_ERROR])
 
 
 def _once(act: Callable[[], None]) -> Callable[[], None]:

@@ -64,7 +64,8 @@ class JobContext(Checkpoints):
         self.run = run
         self.settings = settings
         self.chance = chance
-        self.state = RunState(Progress.from_json(run.progress), dict(run.result), run.position)
+        self._committed = replace(Progress.from_json(run.progress).of_no_run(), reported=None)
+        self.state = RunState(self._committed, dict(run.result), run.position)
         self._show = show
         self.loops = Loops(self)
         self.given_options: JsonDict | None = None
@@ -113,19 +114,31 @@ class JobContext(Checkpoints):
             self.sleep(max(0.0, deadline.remaining(self.clock, self._began[0])))
 
     def report(self, processed: int | None = None, total: int | None = None, message: str | None = None) -> None:
-        """Progress between commits; costs next to nothing, and is shown when it is shown.
+        """Progress between commits; costs next to nothing, and is shown when it is shown. The last is kept.
 
+        Inside a batch ``processed`` is shown until the batch is committed: its items are counted then.
         processed, total: whole numbers from 0 to 2^53 - 1. message: a text, cut at 500 characters. What is something
         else raises TypeError or ValueError, and changes nothing.
         """
         was = self.state.progress
+        counted, reported = was.processed, was.reported
+        if processed is not None and self.loops.in_hand:
+            reported = checked_count("processed", processed)  # the commit of a batch counts its items by itself
+        elif processed is not None:
+            counted, reported = checked_count("processed", processed), None
         self.state.progress = replace(
             was,
-            processed=was.processed if processed is None else checked_count("processed", processed),
+            processed=counted,
+            reported=reported,
             total=was.total if total is None else checked_count("total", total),
             message=was.message if message is None else checked_message(message),
         )
         self.show()
+
+    @property
+    def last_said(self) -> Progress:
+        """Its progress as it was last said or committed."""
+        return self.state.progress.not_below(self._committed)
 
     def show(self) -> None:
         in_hand = self.loops.in_hand
@@ -179,6 +192,7 @@ class JobContext(Checkpoints):
     def commit(self, book: Booking | None = None) -> None:
         """A commit outside a batch: whatever ``book(tx)`` writes, and ``result``, in one transaction."""
         self.ledger.commit(None, self.state, book, lambda _: self.state.progress)
+        self._committed = self.state.progress
         self.ledger.check_kept()
 
     def commit_batch(self, batch: Batch[Any], book: Booking, processed: Callable[[int], int]) -> int:
@@ -195,6 +209,7 @@ class JobContext(Checkpoints):
             return self.state.progress
 
         still_open = self.ledger.commit(batch.seq, self.state, book, advance)
+        self._committed = self.state.progress
         batch.committed = True
         self.show()
         return still_open

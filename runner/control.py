@@ -47,6 +47,8 @@ class Said(BaseModel):
     seen: Moment | None = None
     ended: Literal["completed", "failed", "stopped", "settled", "superseded"] | None = None
     error: str | None = None
+    failure: JsonDict | None = None
+    progress: JsonDict | None = None
     killed: list[Annotated[int, Field(ge=1, le=1 << 31)]] | None = None
 
 

@@ -5,12 +5,13 @@ One transaction decides, by the job's row and its ledger, never by an exit code 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from runner.config import is_masked
 from runner.crashpoint import crashpoint
-from runner.job import Job, JobStatus, JsonDict, StopReason
+from runner.failure import told_failure
+from runner.job import Job, JobStatus, JsonDict, Progress, StopReason
 from runner.store import Transaction
 from runner.stores.batches import BatchRows
 from runner.stores.cancels import CancelRows
@@ -49,9 +50,9 @@ class Next(StrEnum):
 class RunEnd:
     """How a run ended. ``ended``: what its process said last, None if it said nothing; ``words``: how it died.
 
-    ``error``: of a job that failed while it was being stopped, and left its end to us. ``limit``: which limit it went
-    beyond, in words. ``forced``: signals ended it. ``server_died``: it ended because the server did, which is not
-    held against the job.
+    ``error``: of a job that failed while it was being stopped, and left its end to us; ``failure``: what else is known
+    of that. ``progress``: how far it said it was, at last. ``limit``: which limit it went beyond, in words.
+    ``forced``: signals ended it. ``server_died``: it ended because the server did, which is not held against the job.
     """
 
     job_id: str
@@ -69,6 +70,8 @@ class RunEnd:
     forced: bool = False
     ran_ms: int = 0
     post_mortem: JsonDict | None = None
+    failure: JsonDict | None = None
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def conclude(tx: Transaction, end: RunEnd) -> Conclusion:
     job = rows.get(end.job_id, archived=True)
     if job.epoch != end.epoch or not job.is_claimed:
         return Conclusion(Next.SUPERSEDED, job)
-    _keep(tx, job, end)
+    job = _keep(tx, job, end)
     workflow = find_workflow(job.type)
     if job.is_live and job.status is not JobStatus.PAUSED and end.mode != "settle":
         following = _go_on(tx, job, workflow, end)
@@ -95,7 +98,7 @@ def conclude(tx: Transaction, end: RunEnd) -> Conclusion:
     return _settle_or_release(tx, job, workflow, end)
 
 
-def _keep(tx: Transaction, job: Job, end: RunEnd) -> None:
+def _keep(tx: Transaction, job: Job, end: RunEnd) -> Job:
     """What is worth knowing of a run whatever follows."""
     if job.cancellation is not None:
         CancelRows(tx).proved(job.id, job.epoch, end.containment)
@@ -103,15 +106,26 @@ def _keep(tx: Transaction, job: Job, end: RunEnd) -> None:
         RunRows(tx).ran(job.id, job.epoch, end.ran_ms)
     if end.post_mortem is not None and end.mode != "settle":
         RunRows(tx).examined(job.id, job.epoch, end.post_mortem)
+    return _with_last_progress(tx, job, end)
+
+
+def _with_last_progress(tx: Transaction, job: Job, end: RunEnd) -> Job:
+    """As it was last said, never less than committed, and without an end to expect: the next run begins anew."""
+    said = job.progress if end.progress is None or job.status is JobStatus.COMPLETED else end.progress
+    last = said.not_below(job.progress).of_no_run()
+    if last == job.progress:
+        return job
+    RunRows(tx).keep_progress(job.id, job.epoch, last)
+    return replace(job, progress=last)
 
 
 def _go_on(tx: Transaction, job: Job, workflow: Workflow | None, end: RunEnd) -> Conclusion | None:
     """For a job without an end: another run, or (None) an end or a pause that is written now."""
     if job.stop_reason in (StopReason.TIMEOUT, StopReason.MEMORY):
-        _fail(tx, job, _beyond_its_limit(job, end))
+        _fail(tx, job, "Timeout" if job.stop_reason is StopReason.TIMEOUT else "Memory", _beyond_its_limit(job, end))
         return None
     if end.error is not None:
-        _fail(tx, job, end.error)
+        _fail(tx, job, "Error", end.error, end.failure)
         return None
     if job.stop_reason is StopReason.PAUSE:
         PauseRows(tx).paused(job.id, job.epoch)
@@ -127,13 +141,13 @@ def _another_run(tx: Transaction, job: Job, resumable: bool, end: RunEnd) -> Con
     if end.draining or job.stop_reason in (StopReason.DRAIN, StopReason.RESUME):
         if end.acknowledged and not resumable:
             why = "its pause was taken back" if job.stop_reason is StopReason.RESUME else "the server went down"
-            _fail(tx, job, f"interrupted: {why} while it ran")
+            _fail(tx, job, "Interrupted", f"interrupted: {why} while it ran")
             return None
         return _put_back_or_again(tx, job, end)
     if not end.acknowledged or (end.server_died and resumable):
         return _again(tx, job, end, Next.AGAIN)
     if (error := _final_error(job, resumable, end)) is not None:
-        _fail(tx, job, error)
+        _fail(tx, job, "Misused" if end.ended == "stopped" else "Crash", error)
         return None
     RunRows(tx).count_crash(job.id, job.epoch)
     return _again(tx, job, end, Next.AGAIN)
@@ -191,8 +205,10 @@ def _again(tx: Transaction, job: Job, end: RunEnd, following: Next) -> Conclusio
     return Conclusion(following, claimed) if claimed else Conclusion(Next.SUPERSEDED, job)
 
 
-def _fail(tx: Transaction, job: Job, error: str) -> None:
-    RunRows(tx).finish(job.id, job.epoch, JobStatus.FAILED, error=error)
+def _fail(tx: Transaction, job: Job, kind: str, error: str, failure: JsonDict | None = None) -> None:
+    """``kind``: the type of an error of which nothing else is known."""
+    known = failure or told_failure(kind, error)
+    RunRows(tx).finish(job.id, job.epoch, JobStatus.FAILED, error=error, failure=known)
 
 
 def _settle_or_release(tx: Transaction, job: Job, workflow: Workflow | None, end: RunEnd) -> Conclusion:

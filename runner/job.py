@@ -67,20 +67,38 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True)
 class Progress:
-    """``processed`` of ``total`` items; ``done_at_ms`` is when the run expects to be through, None while unknown."""
+    """``processed`` of ``total`` items; ``done_at_ms`` is when the run expects to be through, None while unknown.
+
+    ``reported``: what was said to be processed inside a batch that is not committed. It is shown and not counted on.
+    """
 
     processed: int = 0
     total: int | None = None
     current_batch: int = 0
     message: str | None = None
     done_at_ms: int | None = None
+    reported: int | None = None
+
+    @property
+    def shown(self) -> int:
+        """How many are said to be processed."""
+        return self.processed if self.reported is None else self.reported
+
+    def not_below(self, committed: Progress) -> Progress:
+        """This one, unless it is from before a commit, or was set back: what was committed is done."""
+        is_before = (self.processed, self.current_batch) < (committed.processed, committed.current_batch)
+        return committed if is_before else self
+
+    def of_no_run(self) -> Progress:
+        """As it stands when no run is at it: with no end to expect."""
+        return replace(self, done_at_ms=None)
 
     @property
     def percent(self) -> float | None:
         """0 to 100 with one decimal; None while the total is unknown. Nothing to do counts as done."""
         if self.total is None:
             return None
-        return 100.0 if self.total == 0 else round(min(1.0, self.processed / self.total) * 100, 1)
+        return 100.0 if self.total == 0 else round(min(1.0, self.shown / self.total) * 100, 1)
 
     def advanced(self, processed: int, batch: int, *, now_ms: int, seconds: float, since: int) -> Progress:
         """The progress ``processed`` items further on, with an estimate of the end from this run's pace.
@@ -92,7 +110,8 @@ class Progress:
         pace = seconds / (done - since) if done > since else None
         left = None if total is None or pace is None else (total - done) * pace
         ends = None if left is None else now_ms + int(left * 1000)
-        return replace(self, processed=done, total=total, current_batch=max(batch, self.current_batch), done_at_ms=ends)
+        in_hand = max(batch, self.current_batch)
+        return replace(self, processed=done, total=total, current_batch=in_hand, done_at_ms=ends, reported=None)
 
     def as_json(self) -> JsonDict:
         return {name: value for name, value in self.__dict__.items() if value is not None}
@@ -101,7 +120,7 @@ class Progress:
     def from_json(cls, data: JsonDict | None) -> Progress:
         """What of it is what it should be: one odd row must not cost the list of all."""
         found: JsonDict = data if isinstance(data, dict) else {}
-        counts = {name: found.get(name) for name in ("processed", "total", "current_batch", "done_at_ms")}
+        counts = {name: found.get(name) for name in ("processed", "total", "current_batch", "done_at_ms", "reported")}
         kept: JsonDict = {name: value for name, value in counts.items() if type(value) is int and value >= 0}
         message = found.get("message")
         return cls(**kept, message=message if isinstance(message, str) else None)
@@ -149,7 +168,7 @@ class Job:
     ``revision`` grows with every change of the row, ``ledger_version`` with every change of its batches. ``ran_ms``:
     how long its ended runs took, kept for jobs with a timeout. ``retry_of``: the job it goes on with. ``survivors``:
     who would not die when it was stopped, for whatever reason. ``result_bytes``: how large its result is, where a list
-    has left it out.
+    has left it out. ``error``: why it failed, in words; ``failure``: type, message, and where it was.
     """
 
     id: str
@@ -184,6 +203,7 @@ class Job:
     result_bytes: int | None = None
     position: Any = None
     error: str | None = None
+    failure: JsonDict | None = None
     cancellation: Cancellation | None = None
     pause: Pause | None = None
     waiting: JsonDict | None = None

@@ -153,14 +153,25 @@ class Ledger:
         values: JsonDict = {"result": fit("the result", state.result), "progress": state.progress.as_json()}
         return self._insist(lambda tx: RunRows(tx).finish(self.job_id, self.epoch, JobStatus.COMPLETED, **values))
 
-    def fail(self, error: str, unless: Callable[[], bool]) -> bool:
+    def fail(
+        self,
+        error: str,
+        unless: Callable[[], bool],
+        *,
+        failure: JsonDict | None = None,
+        progress: Progress | None = None,
+    ) -> bool:
         """The job has failed, unless it has ended already; its result stays as of the last commit.
 
         ``unless``: asked when the store can be written, however long that took; where it says so nothing is.
+        ``progress``: what was said last, not less than what was committed.
         """
+        values: JsonDict = {"error": error, "failure": failure}
+        if progress is not None:
+            values["progress"] = progress.as_json()
 
         def write(tx: Transaction) -> bool:
-            return not unless() and RunRows(tx).finish(self.job_id, self.epoch, JobStatus.FAILED, error=error)
+            return not unless() and RunRows(tx).finish(self.job_id, self.epoch, JobStatus.FAILED, **values)
 
         return self._insist(write)
 

@@ -6,23 +6,22 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from runner.clock import Clock
 from runner.crashpoint import crashpoint
 from runner.ending import RunEnd
-from runner.job import Job, JsonDict, Phase, StopReason
+from runner.job import Job, JsonDict, Phase, Progress, StopReason
+from runner.lastwords import last_words
 from runner.proc import name_of
 from runner.process import JobProcess
 from runner.stop import Act, Ladder, at_kill, begin, step
-from runner.storable import storable
 
 log = logging.getLogger(__name__)
 _DYING_SECONDS, _LOOK_SECONDS = 0.002, 0.2
 _AWAY_SECONDS = 1.0
 _UNTOLD_SECONDS = 0.01
 """How long it may stay untold that the flag was seen. As a rule the run ends meanwhile: both are written at once."""
-_LONGEST_ERROR = 10_000
 _MOST_RECEIPTS = 1000
 _NEVER_LEFT_OUT = frozenset({"ack", "seen", "limit"})
 AFTER_END_SECONDS = 5.0
@@ -47,6 +46,7 @@ class Running:
     acknowledged: bool = False
     ended: str | None = None
     error: str | None = None
+    last: JsonDict = field(default_factory=dict)
     ladder: Ladder | None = None
     began_at: float | None = None
     limit: tuple[StopReason, str] | None = None
@@ -87,7 +87,8 @@ class Running:
                 self.unrecorded.append(("seen", min(message["seen"], self.clock.now_ms())))
             elif "ended" in message and self.ended is None:
                 self.ended = message["ended"]
-                self.error = storable(message["error"][:_LONGEST_ERROR]) if message.get("error") else None
+                self.last = last_words(message)
+                self.error = self.last["error"]
                 self._begin(AFTER_END_SECONDS, AFTER_END_SECONDS)
             elif "killed" in message:
                 self._note(signal.SIGKILL, message["killed"])
@@ -272,8 +273,8 @@ class Running:
         self.post_mortem = self.process.post_mortem()
         return self.post_mortem
 
-    def as_end(self, node: str, *, draining: bool) -> RunEnd:
-        """What it was, told once its tree is proved empty."""
+    def as_end(self, node: str, shown: JsonDict | None, *, draining: bool) -> RunEnd:
+        """What it was, told once its tree is proved empty. ``shown``: its last live progress, if it told no other."""
         found = self.read_post_mortem()
         if found is None and self.acknowledged and self.ended is None and not self._is_brief:
             found = {"at": self.clock.now_ms(), "log": self.process.log_tail()}
@@ -282,19 +283,12 @@ class Running:
             words += f" {found['summary']}"
         ended_at = self.clock.boot_seconds() if self.exited_at is None else self.exited_at
         ran = ended_at - self.began_at if self.began_at is not None else 0.0
-        return RunEnd(
-            self.job_id,
-            self.epoch,
-            node,
-            self.acknowledged,
-            self.ended,
-            words,
-            self.process.containment,
-            mode=self.mode,
-            error=self.error,
-            draining=draining,
-            limit=self.limit[1] if self.limit else None,
-            forced=self.was_forced,
-            ran_ms=int(ran * 1000),
-            post_mortem=found,
+        end = RunEnd(
+            self.job_id, self.epoch, node, self.acknowledged, self.ended, words, self.process.containment, self.mode
         )
+        said = self.last | ({"error": self.error} if self.error else {})
+        if shown and said.get("progress") is None:
+            said["progress"] = Progress.from_json(shown)
+        limit = self.limit[1] if self.limit else None
+        times: JsonDict = {"ran_ms": int(ran * 1000), "draining": draining, "limit": limit, "forced": self.was_forced}
+        return replace(end, post_mortem=found, **times, **said)

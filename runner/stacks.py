@@ -7,12 +7,13 @@ import functools
 import os
 import re
 import stat
-import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
+
+from runner.frames import CHILD, home_of, is_runners, is_users
 
 # The file is the job's to write to as well: none of these may look far from where it begins.
 _THREAD = re.compile(r"(Current thread|Thread) (0x[0-9a-f]{1,16})[^\n]{0,80}?\(most recent call first\):\n")
@@ -21,10 +22,6 @@ _FATAL = re.compile(r"Fatal Python error: ([^\n]{1,200})\n")
 _ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U(00(?:0[0-9a-f]|10)[0-9a-f]{4}))")
 _MORE_THREADS = re.compile(r"^\.\.\.$", re.MULTILINE)
 _MOST_FRAMES_TOLD = 100
-_RUNNER = Path(__file__).parent
-_CHILD = str(_RUNNER / "child.py")
-_WORKFLOWS = tuple(f"{_RUNNER / folder}/" for folder in ("workflows", "demo"))
-_LIBRARIES = tuple(f"{path}/" for path in sorted({*sysconfig.get_paths().values(), str(_RUNNER)}))
 _SAY_NOTHING = frozenset({"range", "enumerate", "zip", "len", "isinstance"})
 _LONGEST_SOURCE = 100_000
 _LONGEST_NAME = 80
@@ -90,7 +87,7 @@ def where(stacks: Stacks) -> str | None:
     if not told:
         return None
     frames = told[0].frames
-    index = next((index for index, frame in enumerate(frames) if _is_users(frame, stacks.home)), None)
+    index = next((index for index, frame in enumerate(frames) if is_users(frame.file, stacks.home)), None)
     if index is None:
         return f"in `{frames[0].function}`, at {_place(frames[0])}"
     frame, inner = frames[index], frames[index - 1].function if index else None
@@ -117,7 +114,7 @@ def _plain(text: str) -> str:
 
 def _around(stack: Stack) -> int | None:
     """From which frame on it is only what the runner has around a job; None when that is not there."""
-    return next((at for at, frame in enumerate(stack.frames) if frame.file == _CHILD), None)
+    return next((at for at, frame in enumerate(stack.frames) if frame.file == CHILD), None)
 
 
 def _is_main(last: Stack) -> bool:
@@ -140,24 +137,15 @@ def _ours_left_out(report: Sequence[Stack]) -> Iterator[Stack]:
 
 def _is_the_runners(stack: Stack) -> bool:
     """One of the threads that the runner has in every job."""
-    in_runner = any(frame.file.startswith(f"{_RUNNER}/") for frame in stack.frames)
-    return in_runner and not any(_is_users(frame, None) for frame in stack.frames)
+    in_runner = any(is_runners(frame.file) for frame in stack.frames)
+    return in_runner and not any(is_users(frame.file, None) for frame in stack.frames)
 
 
 def _home(report: Sequence[Stack]) -> str | None:
     at = _around(report[-1]) if report else None
     if not at:
         return None
-    file = report[-1].frames[at - 1].file
-    folder = f"{Path(file).parent}/"
-    return None if folder in _LIBRARIES or file.startswith(f"{_RUNNER}/") else folder
-
-
-def _is_users(frame: Frame, home: str | None) -> bool:
-    if frame.file.startswith("<"):
-        return False
-    inside = frame.file.startswith(_WORKFLOWS) or (home is not None and frame.file.startswith(home))
-    return inside or not frame.file.startswith(_LIBRARIES)
+    return home_of(report[-1].frames[at - 1].file)
 
 
 def _place(frame: Frame) -> str:

@@ -235,7 +235,7 @@ class Supervisor:
         if not run.proved or run.look_at > self._clock.boot_seconds():
             return
         run.listen(to_the_last=True)
-        news, end = run.worth_telling(list(run.unrecorded)), run.as_end(self._node, draining=self.draining)
+        news, end = run.worth_telling(list(run.unrecorded)), self._end_of(run)
         with self._store.write() as tx:
             self.before_end(tx)
             tell(tx, run, news)
@@ -248,6 +248,9 @@ class Supervisor:
             self._let_go(run)
         finally:  # what is concluded is followed up, whatever cannot be given back
             self._follow_up(run.job_id, conclusion, self._pause(run) if conclusion.next.mode is not None else 0.0)
+
+    def _end_of(self, run: Running) -> RunEnd:
+        return run.as_end(self._node, self.live.of(run.job_id), draining=self.draining)
 
     def _conclude_withdrawn(self) -> None:
         """A job that was to be stopped while it still waited for a process is over without one."""

@@ -8,6 +8,7 @@ from collections import Counter
 from pydantic import ValidationError
 
 from runner.config import is_masked
+from runner.failure import told_failure
 from runner.job import Job, JobStatus, JsonDict
 from runner.store import Store, Transaction
 from runner.stores.secrets import SecretRows
@@ -68,4 +69,5 @@ def _mark(rows: UnreadyRows, job: Kept, reason: str | None) -> None:
     workflow = find_workflow(job.type)
     began = job.status == JobStatus.PENDING and job.attempt > 0
     if reason is None and workflow is not None and not workflow.resumable and began:
-        rows.fail(job.id, "interrupted: the server died while it ran")
+        why = "interrupted: the server died while it ran"
+        rows.fail(job.id, why, told_failure("Interrupted", why))

@@ -33,8 +33,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "runner.networks",
         "runner.numbering",
     ),
-    ("runner.storable", "runner.visible"),
+    ("runner.storable", "runner.visible", "runner.frames"),
     ("runner.job", "runner.token"),
+    ("runner.failure", "runner.lastwords"),
     ("runner.waits",),
     (
         "runner.abort",

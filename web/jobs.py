@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 _UNREADABLE = "what the database holds of this job cannot be shown"
 _NOTHING_SAID: JsonDict = {
     **{"config": {}, "options": {}, "progress": Progress(), "result": {}, "waiting": None, "post_mortem": None},
-    **{"survivors": (), "cancellation": None, "pause": None},
+    **{"survivors": (), "cancellation": None, "pause": None, "failure": None, "error": None},
 }
 _JOB_ID = re.compile(r"[0-9A-Za-z_]{1,64}", re.ASCII)
 

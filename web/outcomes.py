@@ -30,7 +30,27 @@ _PHONE = "@s.whatsapp.net"
 
 
 def print_outcome(job: Json) -> None:
-    """The job, as ``print_job`` has it; but of a removal the people in tables, and the warnings last, to be seen."""
+    """The job, as ``print_job`` has it, and first what it failed of; of a removal people in tables, and the warnings
+    last, to be seen.
+    """
+    error = job.get("error")
+    if error is None:
+        _print_rest(job)
+        return
+    _print_error(error, job.get("result", {}).get("error"))
+    _print_rest({name: value for name, value in job.items() if name != "error"})
+    if "traceback" in error:
+        say(f"traceback: {len(error['traceback'].splitlines())} lines, with --json")
+
+
+def _print_error(error: Json, sentence: str | None) -> None:
+    """In a result stands what it is called and what it says in one."""
+    say(f"failed: {sentence or error['message']}")
+    if "file" in error:
+        say(f"    at {error['file']}:{error.get('line', '?')}")
+
+
+def _print_rest(job: Json) -> None:
     result = job.get("result", {})
     lists = {name: result[name] for name in _HEADS if _is_of_people(result.get(name))}
     if not lists and "removedWhatsappIds" not in result:

@@ -28,6 +28,7 @@ def job_on_wire(job: Job, result: JsonDict | None, now_ms: int, *, whole: bool =
         config=job.config,
         progress=_progress(job, now_ms),
         result=result,
+        error=_error(job, whole),
         createdAt=iso(job.created_at),
         startedAt=_time(job.started_at),
         completedAt=_time(job.completed_at),
@@ -62,13 +63,22 @@ def _progress(job: Job, now_ms: int) -> JsonDict:
     is_going = job.status is JobStatus.RUNNING and job.stop_reason is None
     left_ms = (progress.done_at_ms or 0) - now_ms if is_going else 0
     return _present(
-        processed=progress.processed,
+        processed=progress.shown,
         total=progress.total,
         currentBatch=progress.current_batch,
         message=progress.message,
         percent=progress.percent,
         etaSeconds=eta_seconds(left_ms) if left_ms > 0 else None,
     )
+
+
+def _error(job: Job, whole: bool) -> JsonDict | None:
+    """Of a failed job; an earlier version kept its words alone."""
+    if job.error is None:
+        return None
+    known = {"type": "Error", "message": job.error} | (job.failure if isinstance(job.failure, dict) else {})
+    told = ("type", "message", "file", "line", *(("traceback",) if whole else ()))
+    return {name: known[name] for name in told if name in known}
 
 
 def eta_seconds(left_ms: int) -> int:

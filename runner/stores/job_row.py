@@ -32,7 +32,7 @@ _SAME_NAME = (
     *("id", "type", "config", "options", "lock_key", "created_at", "created_by", "epoch", "attempt", "crashes"),
     *("revision", "ledger_version", "started_at", "completed_at", "claimed_at", "released_at", "position"),
     *("error", "waiting", "archived_at", "stop_requested_at", "retry_of", "timeout_ms", "max_memory_mb", "ran_ms"),
-    *("containment", "post_mortem"),
+    *("containment", "post_mortem", "failure"),
 )
 
 

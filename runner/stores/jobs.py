@@ -244,7 +244,8 @@ _ONE = select(jobs).where(jobs.c.id == bindparam("job_id"))
 _ONE_LOCKED = _ONE.with_for_update()  # SQLite has no such thing, and needs none: it has one writer at a time
 
 
-_NOT_LISTED = ("post_mortem", "position", "result")
+_NOT_LISTED = ("post_mortem", "position", "result", "failure")
+_OF_FAILURE = ("type", "message", "file", "line")
 _MOST_LISTED = 3000
 """Characters of a result that is read for a list: what is longer has more than a list shows, however it is written."""
 _RESULT_LENGTH = func.length(cast(jobs.c.result, Text))
@@ -254,6 +255,7 @@ _LISTED = (
     case((_RESULT_LENGTH > _MOST_LISTED, _RESULT_LENGTH)).label("result_bytes"),
     cast(jobs.c.post_mortem["at"].as_string(), BigInteger).label("examined_at"),
     jobs.c.post_mortem["summary"].as_string().label("summary"),
+    *(jobs.c.failure[name].as_string().label(f"failure_{name}") for name in _OF_FAILURE),
 )
 
 
@@ -266,4 +268,7 @@ _PLAIN = (
 def _listed(row: Row[Any]) -> Job:
     found = {"at": row.examined_at, "summary": row.summary}
     shown = {name: value for name, value in found.items() if value is not None}
-    return job_of(row, post_mortem=shown or None, position=None, result_bytes=row.result_bytes)
+    failed = {name: value for name in _OF_FAILURE if (value := getattr(row, f"failure_{name}")) is not None}
+    if str(failed.get("line", "")).isdecimal():
+        failed["line"] = int(failed["line"])
+    return job_of(row, post_mortem=shown or None, position=None, failure=failed or None, result_bytes=row.result_bytes)

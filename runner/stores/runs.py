@@ -221,6 +221,10 @@ class RunRows:
         values = {"stop_reason": reason, "stop_requested_at": FIRST_REQUEST}
         return change_job(self._tx, job_id, HELD, IS_GOING, _WEAKER[reason], given=given, **values)
 
+    def keep_progress(self, job_id: str, epoch: int, progress: Progress) -> None:
+        """How far a run that has ended had come."""
+        change_job(self._tx, job_id, OF_EPOCH, given={"run_epoch": epoch}, progress=progress.as_json())
+
     def ran(self, job_id: str, epoch: int, more_ms: int) -> None:
         """Counts the time of a run that has ended."""
         change_job(self._tx, job_id, OF_EPOCH, given={"run_epoch": epoch, "more_ms": more_ms}, ran_ms=_RAN_LONGER)

@@ -79,6 +79,8 @@ jobs = Table(
     _json("result"),
     _json("position"),
     Column("error", Text),
+    # What else is known of it: type, message, file, line, traceback.
+    _json("failure"),
     _json("waiting"),
     # Why the job cannot run as this server is set up: its type is not loaded, or takes another config now.
     Column("unready", Text),

@@ -45,8 +45,8 @@ class UnreadyRows:
     def mark(self, job_id: str, reason: str | None) -> None:
         change_job(self._tx, job_id, unready=reason)
 
-    def fail(self, job_id: str, error: str) -> None:
+    def fail(self, job_id: str, error: str, failure: JsonDict) -> None:
         """Of a job that had begun, and cannot go on."""
-        ended = {"status": JobStatus.FAILED, "completed_at": self._tx.now, "error": error}
+        ended = {"status": JobStatus.FAILED, "completed_at": self._tx.now, "error": error, "failure": failure}
         if change_job(self._tx, job_id, WAITING, **ended):
             add_event(self._tx, job_id, str(JobStatus.FAILED), {})

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from runner.child import _come_to_an_end, _in_words
+from runner.child import _come_to_an_end
 from runner.context import JobContext
 from runner.errors import RunSuperseded
+from runner.failure import Failure
 from runner.job import JobStatus
 from runner.ledger import FORKED
 from runner.storable import MOST_BYTES, NotStorable, fit
@@ -223,7 +224,7 @@ class Exits(Exception):
 
 @pytest.mark.parametrize("error", [Exits(), ValueError("😀" * 2000), ValueError("x" * 100_000_000), ValueError(HALF)])
 def test_an_error_is_told_in_bounded_words_whatever_it_does(error: Exception) -> None:
-    said = _in_words(error)
+    said = Failure(error).words
     assert said.startswith(type(error).__name__)
     assert len(said) <= 2000
     said.encode()
