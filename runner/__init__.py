@@ -24,6 +24,7 @@ loading             the modules of types, and what each does to the process that
 workflow            ``@workflow``, ``JobConfig``: what a type of job is
 visible             text from outside, made safe to show
 failure, lastwords  what is kept of the error that ended a job, and of what its process said at the end
+joblog              what a job logs: a line an event
 frames              whose code a file is
 storable, fitting   what can be kept of what a job says; the rest never stops a commit
 ledger, source      what a run writes, each time naming its epoch; where its batches come from

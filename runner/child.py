@@ -30,6 +30,7 @@ from runner.crashpoint import crashpoint
 from runner.errors import RunSuperseded
 from runner.failure import Failure
 from runner.job import JsonDict
+from runner.joblog import set_up_log
 from runner.ledger import Ledger
 from runner.live import LiveLine
 from runner.opening import open_job_store
@@ -45,6 +46,7 @@ from runner.workflow import JobConfig, JobStopped, Workflow, find_workflow, load
 
 log = logging.getLogger(__name__)
 _PASSES = 1000
+_MOST_LOGGED = 1000
 PRELOADED = "runner.preload"
 _MADE_UP = json.dumps(
     {"run": vars(Run("", "", "run", 1, 1, None, {}, {})), "settings": Settings.model_construct(home=Path()).for_job()}
@@ -54,6 +56,7 @@ _MADE_UP = json.dumps(
 def main(control: Connection, flag: AbortFlag, shared: Any, place: Place, outlets: Outlets) -> None:
     """The process of one job. Waits for the job it is given; ends by itself when there will be none."""
     held = _first_lines(place, outlets)
+    set_up_log()
     try:
         with contextlib.suppress(OSError):  # the server is gone, and nobody is left to be told
             _rehearse(control, flag, shared)
@@ -189,7 +192,7 @@ def _come_to_an_end(job: JobContext, settings: Settings) -> JsonDict:
 
 def _fail(job: JobContext, failure: Failure, *, is_run: bool) -> JsonDict:
     words, told = failure.words, failure.as_json()
-    log.error("Job %s failed: %s\n%s", job.id, words, failure.traceback)
+    log.error("Job %s failed: %s\n%s", job.id, words[:_MOST_LOGGED], failure.traceback[-_MOST_LOGGED:])
     if is_run and not job.is_stopping:
         job.ledger.fail(words, lambda: job.is_stopping, failure=told, progress=job.last_said)
     return {"ended": "failed"} | ({"error": words, "failure": told} if is_run else {})

@@ -15,6 +15,7 @@ import warnings
 
 import runner.child  # noqa: F401 - what each process would otherwise load for itself
 from runner.fork_server import PRELOAD_WORKFLOWS
+from runner.joblog import set_up_log
 from runner.loading import preload
 from runner.opening import preload_gateway
 from runner.settings import Settings
@@ -49,6 +50,7 @@ signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes: the serv
 signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, nobody's exit code would be known
 signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a fork server that is started anew has those of a thread
 become_subreaper()
+set_up_log()
 preload([name for name in os.environ.get(PRELOAD_WORKFLOWS, "").split(",") if name])
 # An orphan that has come to it; last, since a workflow may have made errors of all warnings.
 warnings.filterwarnings("ignore", "forkserver: waitpid returned unexpected pid")

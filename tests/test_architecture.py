@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "runner.networks",
         "runner.numbering",
     ),
-    ("runner.storable", "runner.visible", "runner.frames"),
+    ("runner.storable", "runner.visible", "runner.frames", "runner.joblog"),
     ("runner.job", "runner.token"),
     ("runner.failure", "runner.lastwords"),
     ("runner.waits",),

@@ -14,25 +14,22 @@ from typing import Any, TextIO
 import structlog
 from structlog.stdlib import ExtraAdder, ProcessorFormatter
 
+from runner.joblog import CHATTY, LEVEL, LEVELS
 from web.visible import visible
 
-LEVEL = "RUNNER_LOG_LEVEL"
-"""The environment variable: DEBUG shows every request, too."""
-
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _LIMIT = 4000
 
 
 class UnknownLevel(ValueError):
     def __init__(self) -> None:
-        super().__init__(f"{LEVEL} must be one of: {', '.join(_LEVELS)}")
+        super().__init__(f"{LEVEL} must be one of: {', '.join(LEVELS)}")
 
 
 def set_up_logs(stream: TextIO | None = None) -> None:
     """Sends all logging there, else to stderr as it is now. Raises UnknownLevel."""
     stream = stream or sys.stderr
     level = os.environ.get(LEVEL, "INFO").upper()
-    if level not in _LEVELS:
+    if level not in LEVELS:
         raise UnknownLevel
     renderer = _plain_line if stream.isatty() else structlog.processors.JSONRenderer()
     output = logging.StreamHandler(stream)
@@ -52,7 +49,7 @@ def set_up_logs(stream: TextIO | None = None) -> None:
     )
     logging.basicConfig(level=level, handlers=[output], force=True)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it writes a line for every request that waits
-    for chatty in ("httpx", "httpcore", "alembic"):
+    for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -40,7 +40,7 @@ def logs(job: JobContext, config: ToldConfig) -> None:
     mine.info("it is told to %s", "whom it concerns")
     mine.debug("this is not told")
     mine.warning("one line\n2026-01-01T00:00:00.000Z ERROR mine: forged")
-    warnings.warn("this is old", DeprecationWarning, stacklevel=1)
+    warnings.warn("this is old", stacklevel=1)
     try:
         raise ValueError("caught")
     except ValueError:

@@ -92,3 +92,11 @@ def test_an_end_by_the_server_has_a_kind_and_no_line(told: Jobs, way: str, kind:
     assert job.failure is not None
     assert job.failure["message"].startswith(words)
     assert {"type": kind, "message": job.error} == job.failure
+
+
+def test_the_end_that_one_run_expects_is_not_told_of_the_next(told: Jobs) -> None:
+    job_id = told.start("trace", total=6, batch_size=2, delay_ms=3_600_000)
+    assert told.until_processed(job_id, 2).progress.done_at_ms is not None
+    pause(told, job_id)
+    told.manager.resume(job_id, "me")
+    assert told.until(job_id, lambda job: job.attempt == 2, "it goes on").progress.done_at_ms is None
