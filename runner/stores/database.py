@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
@@ -33,7 +33,7 @@ HELD_SECONDS = 2.0
 """So long a writer may do nothing in PostgreSQL before it ends the transaction: one that is frozen, or whose machine is
 gone, would keep all others from writing."""
 
-_BROKEN_FILE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+BROKEN_FILE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _READING, _WRITING = "BEGIN", "BEGIN IMMEDIATE"
 _WRITE_LOCK = 0x72756E6E6572  # any number that nobody else asks PostgreSQL for
 
@@ -156,10 +156,10 @@ def sqlite_path(url: str) -> Path | None:
     return Path(str(parsed.database))
 
 
-def is_broken(error: BaseException | None) -> TypeGuard[DBAPIError]:
-    """Whether SQLite says that the file is no database, or not a whole one."""
-    code = getattr(error.orig, "sqlite_errorcode", 0) if isinstance(error, DBAPIError) else 0
-    return code & 0xFF in _BROKEN_FILE
+def sqlite_code(error: BaseException | None) -> int | None:
+    """SQLite's word for what went wrong, without its finer shades; None for what is not of SQLite."""
+    code = getattr(error.orig, "sqlite_errorcode", None) if isinstance(error, DBAPIError) else None
+    return None if code is None else int(code) & 0xFF
 
 
 def _is_mistake(error: Exception) -> bool:
@@ -168,8 +168,8 @@ def _is_mistake(error: Exception) -> bool:
     A connection that PostgreSQL ended is none, whatever it says of the reason.
     """
     cause = error.orig if isinstance(error, DBAPIError) else None
-    code = getattr(cause, "sqlite_errorcode", None)
-    if is_broken(error):
+    code = sqlite_code(error)
+    if code in BROKEN_FILE:
         return False
     if isinstance(error, DBAPIError) and not isinstance(error, OperationalError):
         return not error.connection_invalidated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,14 +10,17 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, inspect, text
 
 from runner.errors import RunnerError, StoreUnavailable
-from runner.stores.database import SqlStore, is_broken, sqlite_path
+from runner.stores.database import BROKEN_FILE, SqlStore, sqlite_code, sqlite_path
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 _PATIENCE_SECONDS = 60.0
+_SHORT_PATIENCE_SECONDS = 2.0
 _PAUSE_SECONDS = 0.05
+_LOCKED = frozenset({None, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+"""What passes; None: another database, which may be starting."""
 
 
 class DatabaseTooNew(RunnerError):
@@ -37,8 +41,8 @@ def newest_revision() -> str:
 def migrate(url: str) -> None:
     """Brings the database up to date, in one transaction: all of it, or nothing. Waits where another start is at it.
 
-    Raises DatabaseTooNew; sqlalchemy's DatabaseError for a file that is no database, or a broken one; StoreUnavailable
-    when the database cannot be had for a minute.
+    Raises DatabaseTooNew; sqlalchemy's DatabaseError for a file that is no database, or cannot be used;
+    StoreUnavailable when the database cannot be had for a minute.
     """
     path = sqlite_path(url)
     if path is not None:
@@ -51,17 +55,23 @@ def migrate(url: str) -> None:
 
 
 def _insist(store: SqlStore) -> None:
-    until = time.monotonic() + _PATIENCE_SECONDS
+    began = time.monotonic()
     while True:
         try:
             with store.write() as tx:
                 return _upgrade(tx.connection)
         except StoreUnavailable as error:
-            if is_broken(error.__cause__):
-                raise error.__cause__ from None
-            if time.monotonic() > until:
-                raise
+            code = sqlite_code(error.__cause__)
+            if time.monotonic() - began > _patience(code):
+                raise (error if code in _LOCKED else error.__cause__ or error) from None
             time.sleep(_PAUSE_SECONDS)
+
+
+def _patience(code: int | None) -> float:
+    """A file that cannot be opened will not be by itself; two starts may be in each other's way for a moment."""
+    if code in BROKEN_FILE:
+        return 0.0
+    return _PATIENCE_SECONDS if code in _LOCKED else _SHORT_PATIENCE_SECONDS
 
 
 def _upgrade(connection: Connection) -> None:

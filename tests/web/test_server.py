@@ -280,3 +280,13 @@ def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     )
     assert (ran.returncode, "not a database" in ran.stderr) == (78, True)
     assert junk.read_bytes().startswith(b"not a database, but")
+
+
+def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    """At once, and not after the minute for which another start is waited for: else the limit here would be over."""
+    wrong = environment(tmp_path / "home") | {"RUNNER_DATABASE_URL": f"sqlite:///{tmp_path}"}
+    ran = subprocess.run(
+        [SCRIPT, "serve", "--port", str(free_port())], env=wrong, capture_output=True, text=True, timeout=45
+    )
+    assert ran.returncode == 78
+    assert f"sqlite:///{tmp_path} cannot be used: unable to open database file" in ran.stderr
