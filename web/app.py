@@ -21,6 +21,7 @@ from web.middleware import all_middleware
 from web.proxies import Proxies
 from web.queries import KnownParameters
 from web.queue import RemovalQueue, RemovalQueuePopulation, RemovalQueueRun, RemovalQueueSync
+from web.refusals import CountRefusals
 from web.steering import JobCancel, JobPause, JobResume, JobRetry
 from web.webhooks import add_webhooks
 
@@ -35,7 +36,8 @@ def create_app(manager: JobManager, missed: Missed | None = None) -> falcon.App[
     Each route has its roles in ``web/access.py``. Raises RouteWithoutRole.
     """
     router = GuardedRouter()
-    app = falcon.App(middleware=_checks(manager, router), router=router)
+    missed = missed or Missed()
+    app = falcon.App(middleware=[CountRefusals(router, missed), *_checks(manager, router)], router=router)
     add_error_answers(app)
 
     app.add_route("/admin/jobs/start", JobStart(manager))
@@ -63,7 +65,7 @@ def create_app(manager: JobManager, missed: Missed | None = None) -> falcon.App[
     app.add_route("/admin/removalQueue/run", queue_run)
     app.add_route("/admin/removalQueue/runWorkflow", workflow_run)
 
-    add_webhooks(app, manager, missed or Missed())
+    add_webhooks(app, manager, missed)
 
     app.add_route("/livez", Liveness())
     app.add_route("/readyz", Readiness(manager))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from waitress.parser import HTTPRequestParser
 from waitress.utilities import Error, RequestEntityTooLarge
 
 from runner.groups.missed import Missed
+from runner.groups.refused import Refusal
 from runner.settings import Settings
 from runner.webhooks import evolution, waha
 from web.signatures import SECRET_HEADER, is_evolution
@@ -60,24 +61,26 @@ def parser_for(settings: Settings, missed: Missed) -> type[Intake]:
     any of it is kept.
 
     Messages with a picture in them are for those alone who have proved themselves by their headers. ``missed`` is told
-    of what is refused of theirs; and of WAHA's, which prove nothing, so that nothing is ended for them.
+    of what is refused of theirs, that it is lost; of WAHA's and of others', which prove nothing, only that it was.
     """
 
     class WebhookIntake(Intake):
         sender: str | None = None
+        is_event = False
 
         def received(self, data: bytes) -> int:
             was_completed = self.completed
             consumed: int = super().received(data)
-            if self.sender and not was_completed and isinstance(self.error, RequestEntityTooLarge):
+            if self.is_event and not was_completed and isinstance(self.error, RequestEntityTooLarge):
                 self._refuse(self.error)
             return consumed
 
         def _refuse(self, error: RequestEntityTooLarge) -> None:
+            missed.refused(Refusal.TOO_LARGE)
             if self.sender == evolution.GATEWAY:
                 missed.too_large(evolution.GATEWAY)
                 self.error = NeverFits(error.body)
-            else:
+            elif self.sender == waha.GATEWAY:
                 missed.too_large(None)
 
         def parse_header(self, header_plus: bytes) -> None:
@@ -86,13 +89,20 @@ def parser_for(settings: Settings, missed: Missed) -> type[Intake]:
             is_small = self.content_length < BODY_BYTES and not self.chunked
             if is_small or not is_webhook(this.command, this.path):
                 return
-            most = BODY_BYTES
-            if this.path == "/webhook/waha":
-                if settings.waha_hmac_key.get_secret_value():
-                    most, self.sender = WAHA_BYTES, waha.GATEWAY
-            elif is_evolution(self.headers.get("AUTHORIZATION"), self.headers.get(_SECRET), settings):
-                most, self.sender = MAX_BYTES, evolution.GATEWAY
+            self.is_event = True
+            self.sender = _sender(this.path, self.headers, settings)
             self.adj = copy.copy(self.adj)
-            self.adj.max_request_body_size = most
+            self.adj.max_request_body_size = _MOST[self.sender] if self.sender else BODY_BYTES
 
     return WebhookIntake
+
+
+_MOST = {waha.GATEWAY: WAHA_BYTES, evolution.GATEWAY: MAX_BYTES}
+
+
+def _sender(path: str, headers: Mapping[str, str], settings: Settings) -> str | None:
+    """The gateway that it may be from, as far as headers tell; None: from none."""
+    if path == "/webhook/waha":
+        return waha.GATEWAY if settings.waha_hmac_key.get_secret_value() else None
+    proven = is_evolution(headers.get("AUTHORIZATION"), headers.get(_SECRET), settings)
+    return evolution.GATEWAY if proven else None

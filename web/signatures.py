@@ -13,6 +13,7 @@ import time
 import falcon
 import jwt
 
+from runner.groups.refused import Refusal
 from runner.settings import Settings
 
 LEEWAY_SECONDS = 60
@@ -33,12 +34,14 @@ _HOW_WAHA = "WAHA proves itself with RUNNER_WAHA_HMAC_KEY: set it as hmac.key of
 def check_evolution(req: falcon.Request, settings: Settings) -> None:
     """A fixed secret in a header, or a token that Evolution signs with it. Raises HTTPUnauthorized."""
     if not settings.webhook_secret.get_secret_value():
-        raise _turned_away("Webhooks of Evolution are not taken until RUNNER_WEBHOOK_SECRET is set; " + _HOW)
+        why = "Webhooks of Evolution are not taken until RUNNER_WEBHOOK_SECRET is set; "
+        raise _turned_away(req, Refusal.NOT_SET_UP, why + _HOW)
     given = req.get_header("Authorization"), req.get_header(SECRET_HEADER)
     if given == (None, None):
-        raise _turned_away(_HOW)
+        raise _turned_away(req, Refusal.NO_SECRET, _HOW)
     if not is_evolution(*given, settings):
-        raise _turned_away("That secret, or the token signed with it, is not ours, or is out of date; " + _HOW)
+        why = "That secret, or the token signed with it, is not ours, or is out of date; "
+        raise _turned_away(req, Refusal.WRONG_SECRET, why + _HOW)
 
 
 def is_evolution(authorization: str | None, secret_header: str | None, settings: Settings) -> bool:
@@ -53,14 +56,15 @@ def check_waha(req: falcon.Request, raw: bytes, settings: Settings) -> None:
     """HMAC-SHA512 over the body as it came. Raises HTTPUnauthorized."""
     key = settings.waha_hmac_key.get_secret_value()
     if not key:
-        raise _turned_away("Webhooks of WAHA are not taken until RUNNER_WAHA_HMAC_KEY is set; " + _HOW_WAHA)
+        why = "Webhooks of WAHA are not taken until RUNNER_WAHA_HMAC_KEY is set; "
+        raise _turned_away(req, Refusal.NOT_SET_UP, why + _HOW_WAHA)
     given = req.get_header("X-Webhook-Hmac")
     if given is None:
-        raise _turned_away(_HOW_WAHA)
+        raise _turned_away(req, Refusal.NO_SECRET, _HOW_WAHA)
     if (req.get_header("X-Webhook-Hmac-Algorithm") or "sha512").lower() != "sha512":
-        raise _turned_away("X-Webhook-Hmac-Algorithm must be sha512")
+        raise _turned_away(req, Refusal.BAD_SIGNATURE, "X-Webhook-Hmac-Algorithm must be sha512")
     if not _same(given.strip().lower(), hmac.new(key.encode(), raw, hashlib.sha512).hexdigest()):
-        raise _turned_away("X-Webhook-Hmac is not that of this body; " + _HOW_WAHA)
+        raise _turned_away(req, Refusal.BAD_SIGNATURE, "X-Webhook-Hmac is not that of this body; " + _HOW_WAHA)
 
 
 def _same(given: str, wanted: str) -> bool:
@@ -83,5 +87,7 @@ def _is_signed(token: str, secret: str) -> bool:
     return not is_over and claims.get("app") == "evolution" and claims.get("action") == "webhook"
 
 
-def _turned_away(why: str) -> falcon.HTTPUnauthorized:
+def _turned_away(req: falcon.Request, reason: Refusal, why: str) -> falcon.HTTPUnauthorized:
+    """``reason``: under which ``web.refusals`` counts it."""
+    req.context.refusal = reason
     return falcon.HTTPUnauthorized(description=why, challenges=["Bearer"])

@@ -9,10 +9,12 @@ from __future__ import annotations
 import falcon
 
 from runner.clock import iso
+from runner.groups.accounts import own_account
 from runner.groups.hearing import HearingRows, Limits, Line
 from runner.groups.inbox import Inbox
 from runner.groups.missed import Missed
-from runner.groups.tallies import TallyRows
+from runner.groups.tallies import REFUSED, TallyRows
+from runner.groups.versions import Version, VersionRows
 from runner.job import JsonDict
 from runner.manager import JobManager
 from runner.webhooks import evolution, waha
@@ -61,7 +63,7 @@ class WahaWebhook:
 
 
 class WebhookState:
-    """How events come in, and how many of which came to what."""
+    """How events come in, how many of which came to what, and how many were refused. Counts are some seconds old."""
 
     def __init__(self, manager: JobManager) -> None:
         self._manager = manager
@@ -71,13 +73,24 @@ class WebhookState:
         limits = Limits.of(self._manager.settings)
         with self._manager.store.read() as tx:
             now, lines, tallies = tx.now, HearingRows(tx, limits).lines(), TallyRows(tx).list()
+            versions = {line.account: VersionRows(tx).find(line.account) for line in lines}
+            account = own_account(self._manager.settings)
+            ours = VersionRows(tx).find(account) if account else None
         resp.media = {
-            "accounts": [_line_on_wire(line, now, limits) for line in lines],
+            "accounts": [_line_on_wire(line, now, limits) | _on_wire(versions[line.account]) for line in lines],
             "events": [
                 {"event": one.event, "outcome": one.outcome, "number": one.number, "lastAt": iso(one.last_at)}
                 for one in tallies
+                if one.outcome != REFUSED
+            ],
+            "refused": [
+                {"reason": one.event, "number": one.number, "lastAt": iso(one.last_at)}
+                for one in tallies
+                if one.outcome == REFUSED
             ],
         }
+        if ours is not None:
+            resp.media["gateway"] = {"account": ours.account} | _on_wire(ours)
 
 
 def add_webhooks(app: falcon.App[falcon.Request, falcon.Response], manager: JobManager, missed: Missed) -> None:
@@ -113,3 +126,10 @@ def _line_on_wire(line: Line, now: int, limits: Limits) -> JsonDict:
     times = {"lastEventAt": line.heard_at, "lastGroupMessageAt": line.group_heard_at, "downSince": line.down_since}
     said = {name: iso(at) for name, at in times.items() if at is not None}
     return {"account": line.account, "heard": not line.is_broken(now, limits)} | said
+
+
+def _on_wire(version: Version | None) -> JsonDict:
+    """Of an account's gateway, as it was asked last; empty where it could not be."""
+    if version is None or version.name is None:
+        return {}
+    return {"version": version.name, "showsVotes": version.shows_votes}

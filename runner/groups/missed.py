@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from runner.groups.refused import Refusal
 from runner.linefile import LineFile
 from runner.webhooks import evolution
 
@@ -26,18 +28,25 @@ class Misses:
     """``to_come``: accounts of which some may have been turned away, and their gateway sends them again; ANY of all.
 
     ``too_large``: so many were larger than this server takes. ``lost_of``: gateways that proved themselves for such.
+    ``refused``: so many by each reason, those too large among them.
     """
 
     to_come: frozenset[str] = frozenset()
     too_large: int = 0
     lost_of: frozenset[str] = frozenset()
+    refused: Counter[Refusal] = field(default_factory=Counter)
 
     def may_come_late(self, account: str) -> bool:
         """Whether some of its events may have been turned away, and are sent again."""
         return not self.to_come.isdisjoint((ANY, account))
 
     def __or__(self, more: Misses) -> Misses:
-        return Misses(self.to_come | more.to_come, self.too_large + more.too_large, self.lost_of | more.lost_of)
+        return Misses(
+            self.to_come | more.to_come,
+            self.too_large + more.too_large,
+            self.lost_of | more.lost_of,
+            self.refused + more.refused,
+        )
 
 
 class Missed:
@@ -70,6 +79,10 @@ class Missed:
         with self._lock:
             self._remember(Misses(too_large=1, lost_of=frozenset([proven])))
             self._keep(proven)
+
+    def refused(self, why: Refusal) -> None:
+        """One was, by whomever it was sent: it hurries nobody, and is written down with the next beat."""
+        self._add(Misses(refused=Counter([why])), hurry=False)
 
     @property
     def is_urgent(self) -> bool:

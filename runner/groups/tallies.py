@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, insert, select, update
 
+from runner.groups.refused import Refusal
 from runner.store import Transaction
 from runner.stores.group_schema import webhook_counts
+
+REFUSED = "refused"
+"""Beside the outcomes of what was taken in: then the event is the reason."""
 
 MOST_NAMES = 200
 """So many names and outcomes; what comes after them is counted as ``other``: a sender must not fill the store."""
@@ -40,8 +45,15 @@ class TallyRows:
             values = {"event": event, "outcome": outcome, "number": number, "last_at": self._now}
             self._run(insert(webhook_counts).values(values))
 
+    def refused(self, reasons: Counter[Refusal]) -> None:
+        """Of a closed list, so that no name is too many."""
+        for reason, number in sorted(reasons.items()):
+            if not self._more(reason, REFUSED, number):
+                values = {"event": reason, "outcome": REFUSED, "number": number, "last_at": self._now}
+                self._run(insert(webhook_counts).values(values))
+
     def list(self) -> Sequence[Tally]:
-        """By event and outcome."""
+        """By event and outcome; what was refused is among them."""
         table = webhook_counts.c
         query = select(table.event, table.outcome, table.number, table.last_at)
         return [Tally(*row) for row in self._run(query.order_by(table.event, table.outcome))]

@@ -16,6 +16,7 @@ from runner.gateway import GatewayError, GroupGateway, Software, TellsVersion
 from runner.groups.accounts import accounts_to_ask, secrets_of
 from runner.groups.hearing import HearingRows, Limits
 from runner.groups.missed import Missed, Misses
+from runner.groups.refused import RefusalReport
 from runner.groups.tallies import TallyRows
 from runner.groups.versions import VersionRows
 from runner.opening import open_gateway
@@ -51,6 +52,7 @@ class Watchman:
         self._clock = clock
         self._limits = Limits.of(settings)
         self._gateways: dict[str, GroupGateway] = {}
+        self._refusals = RefusalReport()
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=work, name=f"watchman-{work.__name__.strip('_')}", daemon=True)
@@ -99,7 +101,10 @@ class Watchman:
                 hearing.lost_of(gateway)
             if misses.too_large:
                 TallyRows(tx).add({(TOO_LARGE, Outcome.FAILED): misses.too_large})
+            TallyRows(tx).refused(misses.refused)
         _complain(misses)
+        if (sentence := self._refusals.add(misses.refused, time.monotonic())) is not None:
+            log.warning(sentence)
         for line in ended:
             group = "never" if line.group_heard_at is None else iso(line.group_heard_at)
             words = (
