@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from runner.errors import StoreUnavailable
 from runner.groups.hearing import OLDEST_MS, HearingRows
 from runner.groups.inbox import Inbox
 from runner.groups.missed import Missed, Misses
+from runner.groups.refused import Refusal
 from runner.groups.watchman import Watchman
 from runner.settings import Settings
 from runner.stores.database import sqlite_path
@@ -190,14 +192,17 @@ def refused(path: str, size: int | None, secret: str = SECRET) -> Misses:
         return misses
 
 
+ONE = Counter([Refusal.TOO_LARGE])
+
+
 @pytest.mark.parametrize(
     ("path", "size", "secret", "misses"),
     [
-        ("/webhook", 16_000_000, SECRET, Misses(too_large=1, lost_of=frozenset(["evolution"]))),
-        ("/messages-upsert", None, SECRET, Misses(too_large=1, lost_of=frozenset(["evolution"]))),
+        ("/webhook", 16_000_000, SECRET, Misses(too_large=1, lost_of=frozenset(["evolution"]), refused=ONE)),
+        ("/messages-upsert", None, SECRET, Misses(too_large=1, lost_of=frozenset(["evolution"]), refused=ONE)),
         ("/webhook", 15_000_000, SECRET, Misses()),
-        ("/webhook", 16_000_000, "another", Misses()),
-        ("/webhook/waha", 2_000_000, "none", Misses(too_large=1)),
+        ("/webhook", 16_000_000, "another", Misses(refused=ONE)),
+        ("/webhook/waha", 2_000_000, "none", Misses(too_large=1, refused=ONE)),
         ("/webhook/waha", 1_000_000, "none", Misses()),
         ("/admin/jobs/start", 16_000_000, SECRET, Misses()),
     ],
