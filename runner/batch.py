@@ -105,7 +105,7 @@ class Batch(Sequence[Item]):
         ``Backoff`` says, and the intent is withdrawn during the wait. Any other gateway error leaves the outcome
         unknown: an empty dict, and the items stay open until they are settled.
         """
-        backoff = Backoff(self._job.settings, chance=self._job.chance)
+        backoff = Backoff(self._job.settings, chance=self._job.chance, now=self._job.clock.boot_seconds)
         while True:
             try:
                 return self._attempt(act)

@@ -27,11 +27,18 @@ WANT_OF_RIGHTS = frozenset({"401", "403"})
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one person. ``code`` and ``reason`` are the gateway's, for ``refused`` and ``later``."""
+    """What became of one person. ``code`` and ``reason`` are the gateway's, for ``refused`` and ``later``; and for
+    ``unknown`` where it failed as a whole, and may have removed some of them.
+    """
 
     kind: OutcomeKind
     code: str | None = None
     reason: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """An answer came, and was an error of the whole request: once it is settled, asking again needs a pause."""
+        return self.kind is OutcomeKind.UNKNOWN and self.reason is not None
 
 
 @dataclass(frozen=True, slots=True)

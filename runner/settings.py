@@ -95,6 +95,7 @@ class Settings(BaseSettings):
     observation_slack_hours: float = Field(24, ge=0)
     retry_seconds: float = Field(1, gt=0, le=60)
     slow_down_seconds: float = Field(300, gt=0, le=3600)
+    gateway_wait_seconds: float = Field(3600, gt=0, le=86_400)
     pace_jitter: float = Field(0, ge=0, le=1)
     pace_group_per_hour: int = Field(0, ge=0)
     pace_group_per_day: int = Field(0, ge=0)

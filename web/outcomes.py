@@ -53,6 +53,8 @@ def _print_error(error: Json, sentence: str | None) -> None:
 def _print_rest(job: Json) -> None:
     result = job.get("result", {})
     lists = {name: result[name] for name in _HEADS if _is_of_people(result.get(name))}
+    if job.get("status") == "failed" and not lists.get("wouldRemove"):
+        lists.pop("wouldRemove", None)  # it did not come far enough to know that nobody would go
     if not lists and "removedWhatsappIds" not in result:
         print_job(job)
         return

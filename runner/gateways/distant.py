@@ -112,8 +112,10 @@ class Distant:
         ids: Sequence[str],
         refusal: GatewayError | None,
         listing: Callable[[], Listing],
+        texts: Texts = (),
     ) -> dict[str, Outcome]:
-        """What a removal's answer says of each: by its ``rows``, unknown for everybody if there are none.
+        """What a removal's answer says of each: by its ``rows``, unknown for everybody if there are none, with the
+        reason where the gateway failed as a whole.
 
         ``refusal``: what it certainly is where it is no success. ``listing``: the group now, asked for where only our
         role in it says what the rows mean.
@@ -121,8 +123,17 @@ class Distant:
         is_success = answer.status in (200, 201)
         if refusal and not is_success:
             raise refusal
-        codes = codes_of(rows, ids) if is_success else {}
+        if not is_success:
+            return dict.fromkeys(ids, _failed(answer, texts))
+        codes = codes_of(rows, ids)
         return outcomes_of(codes, ids, lambda: _are_admin(listing)) if codes else dict.fromkeys(ids, UNKNOWN)
+
+
+def _failed(answer: Answer, texts: Texts) -> Outcome:
+    """Of the whole request, and WhatsApp may have done a part of it: a listing has to say."""
+    said = first_of(reversed(texts), answer.sample)
+    words = f"the gateway failed ({answer.status}{f': {said}' if said else ''})"
+    return Outcome(OutcomeKind.UNKNOWN, str(answer.status), words)
 
 
 def _are_admin(listing: Callable[[], Listing]) -> bool | None:

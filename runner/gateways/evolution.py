@@ -20,12 +20,16 @@ from runner.gateways.access import Access
 from runner.gateways.channel import LIST_BYTES, Answer, Channel
 from runner.gateways.distant import Distant, not_understood, refused, segment, texts_in
 from runner.gateways.people import lacks_us, participant_of, plain_name, whole, with_flags
-from runner.gateways.refusals import connection_lost, not_connected
+from runner.gateways.refusals import connection_lost, not_connected, whatsapp_is_silent
 from runner.gateways.sending import evolution_sending
 from runner.gateways.versions import evolution_software
 from runner.identity import person_id
 
 NAMES = "EVOLUTION_API_URL, EVOLUTION_API_KEY and EVOLUTION_INSTANCE_NAME"
+_LIST_TIMES = 130 / 75
+"""So many times a call's time: Evolution asks WhatsApp twice for a list, for the members and the picture, and
+waits 60 s each time."""
+
 _STATES = {
     "open": "connected to WhatsApp",
     "connecting": "the instance is connecting to WhatsApp; wait, or scan its code with the phone",
@@ -68,7 +72,8 @@ class EvolutionGateway:
     def list_group(self, group_wa_id: str) -> Listing:
         """By ``findGroupInfos``. Raises GroupGone, NotConnected, AuthFailed, RateLimited, BadRequest or Transient."""
         path = f"/group/findGroupInfos/{self._instance}"
-        answer = self._distant.look(path, {"groupJid": group_wa_id}, most_bytes=LIST_BYTES)
+        seconds = self.call_seconds * _LIST_TIMES
+        answer = self._distant.look(path, {"groupJid": group_wa_id}, seconds=seconds, most_bytes=LIST_BYTES)
         if answer.status != 200:
             raise self._failure(answer)
         return _listing(answer, group_wa_id, self._ourselves())
@@ -91,7 +96,7 @@ class EvolutionGateway:
     def _outcomes(self, answer: Answer, group_wa_id: str, ids: Sequence[str]) -> dict[str, Outcome]:
         rows = answer.body.get("updateParticipants") if isinstance(answer.body, dict) else None
         refusal = _certain(answer, of_removal=True)
-        return self._distant.judge(answer, rows, ids, refusal, lambda: self.list_group(group_wa_id))
+        return self._distant.judge(answer, rows, ids, refusal, lambda: self.list_group(group_wa_id), _texts(answer))
 
     def _state(self, seconds: float) -> Connection:
         answer = self._distant.look(f"/instance/connectionState/{self._instance}", seconds=seconds)
@@ -109,6 +114,8 @@ class EvolutionGateway:
             return error
         if connection_lost(_texts(answer)):
             return not_connected("its connection was closed")
+        if whatsapp_is_silent(_texts(answer)):
+            return Transient("WhatsApp did not answer the gateway in time", nothing_sent=True)
         state = self.connection()
         return _not_understood(answer) if state.is_open else not_connected(state.words)
 

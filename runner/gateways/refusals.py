@@ -29,6 +29,7 @@ _REFUSED_BY_WHATSAPP = re.compile(
 )
 _NEVER_CONNECTED = re.compile(r"TypeError: .*\bgroup[A-Z]\w+|store doesn't contain a device JID")
 _CONNECTION_LOST = re.compile(r"Connection (?:Closed|Lost|Terminated)|websocket not connected|websocket disconnected")
+_SILENT = re.compile(r"TypeError: .*'attrs'|Error: Timed Out")
 _NO_SUCH_GROUP = re.compile(r"that group does not exist|you're not participating in that group")
 
 _SLOW_DOWN = {"419", "429"}
@@ -76,6 +77,11 @@ def never_connected(texts: Iterable[str]) -> bool:
 def connection_lost(texts: Iterable[str]) -> bool:
     """The connection went away: before a call went out, or while its answer was awaited. The texts are the same."""
     return any(_CONNECTION_LOST.search(text) for text in texts)
+
+
+def whatsapp_is_silent(texts: Iterable[str]) -> bool:
+    """WhatsApp gave the gateway no answer within its 60 s: Baileys then reads the attributes of nothing."""
+    return any(_SILENT.search(text) for text in texts)
 
 
 def outcome_of(code: str) -> Outcome:

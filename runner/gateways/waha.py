@@ -119,7 +119,9 @@ class WahaGateway:
 
     def _outcomes(self, answer: Answer, group_wa_id: str, ids: Sequence[str]) -> dict[str, Outcome]:
         refusal = _certain(answer, of_removal=True)
-        return self._distant.judge(answer, answer.body, ids, refusal, lambda: self.list_group(group_wa_id))
+        return self._distant.judge(
+            answer, answer.body, ids, refusal, lambda: self.list_group(group_wa_id), _texts(answer)
+        )
 
     def _state(self, seconds: float) -> Connection:
         state = self._look_at_session(seconds).state

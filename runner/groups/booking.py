@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from runner.groups.person import PersonRows
 from runner.groups.queue import QueueEntry, QueueRows
 from runner.ledger import REQUEUED
 from runner.store import Transaction
-from runner.stores.batches import LedgerItem
+from runner.stores.batches import BatchRows, LedgerItem
 from runner.stores.group_schema import job_people, people
 
 REMOVED, REFUSED = str(OutcomeKind.REMOVED), str(OutcomeKind.REFUSED)
@@ -31,6 +31,9 @@ _REFUSALS = {
     "410": "WhatsApp no longer knows this person",
     "423": "WhatsApp has locked this group or person",
 }
+FAILED = "failed"
+"""In an open item: what the gateway said when it failed as a whole."""
+
 _OUT = (REMOVED, ALREADY_GONE)
 
 _GIVEN_UP = "asked twice without an answer, and still in the group"
@@ -105,6 +108,8 @@ class Books:
             return _settled(item, REMOVED, f"{queued_for}; {_FOUND_GONE}")
         if entry is None:
             return _settled(item, SKIPPED, _UNQUEUED)
+        if FAILED in item.data:  # it was no answer about this person: they may be asked for as often as before
+            return self.put_back(tx, item, QueueRows(tx).asked(entry))
         if QueueRows(tx).requeue(entry):
             return _settled(item, REQUEUED, queued_for)
         return self._give_up(tx, item, person, _GIVEN_UP)
@@ -165,6 +170,13 @@ class Books:
         HistoryRows(tx).add(self.group, entries)
 
 
+def explain_failure(tx: Transaction, job_id: str, answers: Mapping[str, Answer]) -> None:
+    """Of whom the gateway failed as a whole: written down, so that settling them costs them no try."""
+    said = {key: one.outcome.reason for key, one in answers.items() if one.outcome and one.outcome.failed}
+    if said:
+        BatchRows(tx, job_id).explain({key: {FAILED: reason} for key, reason in said.items()})
+
+
 def in_words(answer: Outcome) -> str | None:
     """Why one person was not removed, where the gateway gives a code alone. WhatsApp documents none of them."""
     if answer.kind is OutcomeKind.REFUSED:
@@ -177,7 +189,7 @@ def _as_done_before(one: Booked, now: int) -> Booked:
     call: the list was not of then. Lists may lag behind; but after long they may as well have left by themselves.
     """
     entry = one.finding.entry
-    if one.outcome != ALREADY_GONE or not entry.tries:
+    if one.outcome != ALREADY_GONE or not entry.was_asked_for:
         return one
     if entry.tried_at is None or now - entry.tried_at > _LISTS_LAG_MS:
         return replace(one, reason=_MAYBE_BY_US)

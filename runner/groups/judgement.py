@@ -111,7 +111,7 @@ def look_at_listing(finding: Finding, listed: Listed) -> Finding:
     participant = listed.find_person(entry.lid, entry.pn)
     if participant is None:
         is_gone = listed.would_show(entry.lid, entry.pn)
-        return finding if finding.outcome and not (entry.tries and is_gone) else _not_listed(finding, is_gone)
+        return finding if finding.outcome and not (entry.was_asked_for and is_gone) else _not_listed(finding, is_gone)
     seen = replace(finding, participant=participant)
     if finding.outcome == ALREADY_GONE:
         return replace(seen, outcome=SKIPPED, reason=_STILL_LISTED, stays=True)
@@ -142,7 +142,7 @@ def spare_the_silent(findings: Sequence[Finding], listed: Listed) -> list[Findin
 
 def _not_listed(finding: Finding, is_gone: bool) -> Finding:
     if is_gone:
-        alone = finding.outcome != ALREADY_GONE and not finding.entry.tries
+        alone = finding.outcome != ALREADY_GONE and not finding.entry.was_asked_for
         return replace(finding, outcome=ALREADY_GONE, reason=GONE, stays=False, by_list=alone)
     return replace(finding, outcome=SKIPPED, reason=_NOT_TOLD_APART, stays=True)
 

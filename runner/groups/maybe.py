@@ -34,7 +34,7 @@ def hold_back_maybe(
     authors = OpenAuthors.of(tx, group) if by_silence else OpenAuthors(())
 
     def held(finding: Finding) -> Finding:
-        if finding.outcome == ALREADY_GONE and not finding.entry.tries:
+        if finding.outcome == ALREADY_GONE and not finding.entry.was_asked_for:
             return _told_apart(finding, listed)
         why = None
         if finding.outcome is None:

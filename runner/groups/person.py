@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, delete, insert, literal, select, update
+from sqlalchemy import ColumnElement, RowMapping, and_, delete, insert, literal, or_, select, update
 
 from runner.groups.identity import LID
 from runner.groups.silence import ROLES
@@ -120,7 +120,11 @@ class PersonRows:
         """Where both are queued: a call without an answer was for either."""
         other = removal_queue.alias("other")
         mine = (removal_queue.c.person_id == kept, removal_queue.c.group_id == other.c.group_id)
-        tried = (other.c.person_id == dropped, other.c.tries > removal_queue.c.tries)
+        later = or_(
+            other.c.tries > removal_queue.c.tries,
+            and_(other.c.tries == removal_queue.c.tries, removal_queue.c.tried_at.is_(None)),
+        )
+        tried = (other.c.person_id == dropped, later)
         values = {"tries": other.c.tries, "tried_at": other.c.tried_at}
         self._run(update(removal_queue).where(*mine, *tried).values(values))
 

@@ -66,6 +66,11 @@ class QueueEntry:
         return self.id if self.walk_key is None else self.walk_key
 
     @property
+    def was_asked_for(self) -> bool:
+        """Whether a call for them had an end that nobody knows, so that it may have removed them after all."""
+        return self.tries > 0 or self.tried_at is not None
+
+    @property
     def shown_id(self) -> str:
         return self.lid or self.pn or ""
 
@@ -175,6 +180,10 @@ class QueueRows:
 
     def drop_entries(self, entry_ids: Iterable[int | None]) -> None:
         self._run(delete(removal_queue).where(removal_queue.c.id.in_([known for known in entry_ids if known])))
+
+    def asked(self, entry: QueueEntry) -> QueueEntry:
+        """The entry with the time at which a call seemed to have done nothing, and as many tries as before."""
+        return replace(entry, tried_at=self._tx.now)
 
     def requeue(self, entry: QueueEntry) -> bool:
         """Puts somebody at the end, with one try less. False, and nothing done, when their tries are used up."""

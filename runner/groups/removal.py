@@ -21,7 +21,7 @@ from runner.gateway import (
     Transient,
 )
 from runner.groups.absence import Absence
-from runner.groups.booking import Answer, Booked, Books, in_words
+from runner.groups.booking import Answer, Booked, Books, explain_failure, in_words
 from runner.groups.group import Group, GroupRows
 from runner.groups.halt import OnlyAdminsWrite
 from runner.groups.ids_then import IdsThen, join
@@ -212,6 +212,7 @@ class Removal:
     def book(self, tx: Transaction, findings: Sequence[Finding], answers: Mapping[str, Answer]) -> Iterable[LedgerItem]:
         """Books each person by what was found or answered; whoever has no answer stays open."""
         self._may_judge_anew = True
+        explain_failure(tx, self._job.id, answers)
         booked = [known for finding in findings if (known := self._booked(finding, answers.get(finding.key)))]
         return self._books().write(tx, booked)
 
@@ -246,20 +247,18 @@ class Removal:
         return answer
 
     def _is_list_recent(self) -> bool:
-        """By when it was asked for: the store, or a process that was stopped, may have kept it waiting since. Where the
-        gateway takes long for a list, another would be no newer when it is there, and use up the time of the call.
-        """
+        """By when it was asked for: much may have kept it waiting since. Where the gateway takes long for a list,
+        another would be no newer when it is there, and use up the time of the call."""
         took = min(self._list_took, _SLOWEST_LIST_SECONDS)  # beyond that nobody knows of when within it the list is
         return self._job.clock.boot_seconds() - self._listed_at < _STILL_RECENT_SECONDS + took
 
     def _patiently(self, ask: Callable[[], Seen]) -> Seen:
-        backoff = Backoff(self._job.settings, chance=self._job.chance)
+        backoff = Backoff(self._job.settings, chance=self._job.chance, now=self._job.clock.boot_seconds)
         while True:
             try:
                 return self._absence.asking(lambda: self._job.patiently(ask))
             except (NotConnected, RateLimited, Transient) as error:
-                pause = backoff.wait_after(error)
-                if pause is None:
+                if (pause := backoff.wait_after(error)) is None:
                     raise
                 self._job.wait_visibly(pause, str(error))
 

@@ -155,7 +155,7 @@ def not_yet_sure(findings: Sequence[Finding], came_again: set[int]) -> list[Find
 
 
 def _may_be_done(one: Finding) -> bool:
-    return one.outcome == ALREADY_GONE and one.entry.tries > 0
+    return one.outcome == ALREADY_GONE and one.entry.was_asked_for
 
 
 def _known_person(tx: Transaction, item: LedgerItem) -> Person | None:

@@ -144,6 +144,14 @@ class BatchRows:
             self._begin(seq, epoch, state, len(items), committed_at=self._tx.now)
         return len(still_open)
 
+    def explain(self, said: Mapping[str, JsonDict]) -> None:
+        """More about open items, by their keys: for whoever settles them."""
+        mine = (batch_items.c.job_id == self._job_id, batch_items.c.state == OPEN)
+        query = select(batch_items.c.seq, batch_items.c.item_key, batch_items.c.data).where(*mine)
+        for seq, key, data in self._run(query.where(batch_items.c.item_key.in_(said))).all():
+            of_item = (*self._at(batch_items, seq), batch_items.c.item_key == key)
+            self._run(update(batch_items).where(*of_item).values(data=data | said[key]))
+
     def was_called(self, seq: int) -> bool:
         """Whether a call has gone out for the batch, so that its people have a try less: that has an end."""
         query = select(batches.c.called_at).where(*self._at(batches, seq))

@@ -26,7 +26,12 @@ FEW = int(os.environ.get("CHAOS_FEW_REMOVALS", "2"))
 ROUNDS = -(-int(os.environ.get("CHAOS_REMOVALS", "1000")) // EACH)
 SEED = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**9))
 KINDS = ("evolution", "waha")
-_QUICK: dict[str, Any] = {"gateway_call_seconds": 2.5, "retry_seconds": 0.05, "slow_down_seconds": 0.15}
+_QUICK: dict[str, Any] = {
+    "gateway_call_seconds": 2.5,
+    "retry_seconds": 0.05,
+    "slow_down_seconds": 0.15,
+    "gateway_wait_seconds": 5.0,
+}
 
 Gateways = Callable[[str, random.Random], FakeGateway]
 

@@ -130,6 +130,23 @@ def test_a_listing_that_does_not_come(name: str, error: type[GatewayError]) -> N
         assert canned.asked == [name]
 
 
+def test_a_list_for_which_whatsapp_gave_no_answer_is_known_by_name(tmp_path: Path) -> None:
+    """The connection is not asked for then: it is not what is wrong."""
+    with evolution("evolution-group-unanswered") as (gateway, canned):
+        with pytest.raises(Transient, match="WhatsApp did not answer the gateway in time") as raised:
+            gateway.list_group(GROUP)
+        assert raised.value.nothing_sent
+        assert canned.asked == ["evolution-group-unanswered"]
+
+
+def test_a_list_has_longer_than_a_call(tmp_path: Path) -> None:
+    """Evolution asks WhatsApp twice for it; a call of a second waits 1.7 s for its list."""
+    control(tmp_path, groups={GROUP: {"people": [{"lid": L3}]}}, faults={"list": {"*": {"before": 1.2}}})
+    with FakeServer(tmp_path) as fake:
+        gateway = EvolutionGateway(Access(fake.url, SecretStr("key-of-evolution"), "p2"), 1.0)
+        assert [one.id for one in gateway.list_group(GROUP).participants] == [L3]
+
+
 @pytest.mark.parametrize(
     ("state", "error"), [("open", Transient), ("connecting", NotConnected), ("close", NotConnected)]
 )

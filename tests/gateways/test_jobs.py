@@ -251,3 +251,76 @@ def test_a_group_we_are_not_in_is_watched_no_more(bench: Bench, meanwhile: str) 
     with bench.store.read() as tx:
         live = select(observations.c.live).where(observations.c.live)
         assert list(tx.connection.execute(live).scalars()) == []
+
+
+FAILURES = [
+    *(f"text:Error: {word}" for word in ("internal-server-error", "service-unavailable", "partial-server-error")),
+    *("text:Error: feature-not-implemented", "408", "502", "closed"),
+]
+
+
+@pytest.mark.parametrize("fault", FAILURES)
+def test_a_gateway_that_fails_as_a_whole_is_asked_again_after_a_pause(bench: Bench, fault: str) -> None:
+    """As often as it takes, and nobody has a try less for it."""
+    behave(bench.home, faults={"remove": {str(call): fault for call in (1, 2, 3, 5)}})
+    result = ended(bench, "completed")
+    assert sorted(fake_of(bench).effects()) == lids(*range(1, 9))
+    assert "givenUp" not in result
+    assert result["waited"] >= 300 + 600  # on a busy machine a call may have no answer instead
+    assert {entry.outcome for entry in bench.history()} == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("fault", FAILURES)
+def test_whom_it_removed_all_the_same_is_booked_and_not_asked_for_again(bench: Bench, fault: str) -> None:
+    behave(bench.home, faults={"remove": {"1": f"{fault}_after"}})
+    ended(bench, "completed")
+    assert fake_of(bench).effects() == lids(*range(1, 9))
+    assert len(fake_of(bench).calls("remove")) == 2
+
+
+def test_whom_it_removed_while_its_list_lags_behind_is_booked_later(bench: Bench) -> None:
+    behave(bench.home, faults={"remove": {"1": "text:Error: internal-server-error_after"}}, stale=True)
+    job_id = bench.start(batchSize=4)
+    assert bench.run(job_id) == "completed", bench.job(job_id).error
+    assert sorted(bench.result(job_id)["removedWhatsappIds"]) == sorted(fake_of(bench).effects())
+    assert "alreadyGone" not in bench.result(job_id)
+
+
+def test_a_gateway_that_fails_for_an_hour_fails_the_job_and_everybody_stays_queued(bench: Bench) -> None:
+    behave(bench.home, faults={"remove": {"*": "text:Error: internal-server-error"}})
+    result = ended(bench, "failed")
+    assert "the gateway failed (" in result["error"]
+    assert "internal-server-error" in result["error"]
+    assert 3600 <= result["waited"] < 4200
+    assert [(entry.lid, entry.tries) for entry in sorted(bench.queue(), key=lambda one: str(one.lid))] == [
+        (known, 0) for known in lids(*range(1, 9))
+    ]
+    assert bench.history() == []
+
+
+def test_a_pause_after_a_failure_shows_on_the_job(bench: Bench) -> None:
+    seen: list[str] = []
+
+    def look() -> None:
+        with bench.store.write() as tx:
+            RunRows(tx).renew_leases("here")
+        seen.extend(str(job.waiting["reason"]) for job in [bench.job(job_id)] if job.waiting)
+
+    behave(bench.home, faults={"remove": {"1": "text:Error: service-unavailable"}})
+    job_id = bench.start(batchSize=4)
+    bench.on_wait = look
+    assert bench.run(job_id) == "completed"
+    assert any("service-unavailable" in reason and "next try" in reason for reason in seen), seen
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_gateway_that_is_away_is_waited_for(bench: Bench, dry_run: bool) -> None:
+    behave(bench.home, faults={"list": {str(call): "502" for call in range(1, 13)}})
+    result = ended(bench, "completed", dryRun=dry_run)
+    assert result["waited"] > 16
+
+
+def test_a_gateway_that_stays_away_for_an_hour_fails_the_job(bench: Bench) -> None:
+    behave(bench.home, faults={"list": {"*": "502"}})
+    result = ended(bench, "failed", dryRun=True)
+    assert 3600 <= result["waited"] < 3700

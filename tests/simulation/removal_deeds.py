@@ -16,7 +16,7 @@ from tests.simulation.removal_oracle import RemovalOracle
 from tests.simulation.village import US, VILLAGES, WINDOW_MS, Records
 from tests.simulation.world import World
 
-_QUICK = {"slow_down_seconds": 3.0, "retry_seconds": 0.5}
+_QUICK = {"slow_down_seconds": 3.0, "retry_seconds": 0.5, "gateway_wait_seconds": 20.0}
 
 
 class RemovalWorld(World):

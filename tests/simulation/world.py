@@ -248,7 +248,7 @@ def simulated(world: World) -> Iterator[World]:
             patch.setattr("runner.job.secrets", world.turns.chance)
             patch.setattr("runner.ledger.time", Sleeper(world.turns))
             patch.setattr("runner.limits.memory_mb", world.hardware.memory_mb)
-            patch.setattr("runner.workflow.entry_points", lambda **_: ())
+            patch.setattr("runner.loading.entry_points", lambda **_: ())
             yield world
     finally:
         world.close()

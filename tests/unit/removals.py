@@ -70,6 +70,8 @@ class PatientFlag(AbortFlag):
 class Bench:
     """A store with one group, and what can be done with it. Jobs sleep in no time; ``time`` says for how long."""
 
+    ignores_votes = True
+
     home: Path
     gateway: str = "roster"
     time: TestTime = field(default_factory=TestTime)
@@ -132,14 +134,14 @@ class Bench:
     # -- jobs ------------------------------------------------------------------------------------------------
 
     def start(self, type_name: str = "removal_workflow", options: JsonDict | None = None, **config: Any) -> str:
-        """Writes a job as the manager does, and claims it."""
+        """Writes a job as the manager does, and claims it. Votes are no matter here, unless ``options`` say so."""
         workflow = _workflow(type_name)
         given = {"groupWaId": WA_ID, "batchSize": 5, "delayMs": 0, "dryRun": False}
         if type_name == "removal_workflow":
             given["inactivityWindowMs"] = 30 * DAY
         checked: JobConfig = workflow.config.model_validate(given | config)
         assert workflow.options is not None
-        chosen = workflow.options.model_validate(options or {})
+        chosen = workflow.options.model_validate({"ignoreVotes": self.ignores_votes} | (options or {}))
         with self.store.write() as tx:
             job_id = new_job_id(tx.now)
             lock = workflow.lock(checked) if workflow.lock else None

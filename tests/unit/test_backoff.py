@@ -16,19 +16,50 @@ MINUTE, HOUR = 60.0, 3600.0
 MOMENT = 1_750_000_000_000  # 2025-06-15 15:06:40 UTC
 
 
-def backoff(*, endless: bool = False, chance: float = 0.0, **settings: float) -> Backoff:
-    return Backoff(Settings(home=Path(), **settings), endless=endless, chance=lambda: chance)  # type: ignore[arg-type]
+class Time:
+    """Passes only where somebody waits."""
+
+    passed = 0.0
+
+    def now(self) -> float:
+        return self.passed
 
 
-def waits(of: Backoff, error: Exception, most: int = 20) -> list[float | None]:
+def backoff(*, endless: bool = False, chance: float = 0.0, time: Time | None = None, **settings: float) -> Backoff:
+    given = Settings(home=Path(), **settings)  # type: ignore[arg-type]
+    return Backoff(given, endless=endless, chance=lambda: chance, now=(time or Time()).now)
+
+
+def waits(of: Backoff, error: Exception, most: int = 20, time: Time | None = None) -> list[float | None]:
     found: list[float | None] = []
     while len(found) < most and (not found or found[-1] is not None):
         found.append(of.wait_after(error))
+        if time is not None:
+            time.passed += found[-1] or 0.0
     return found
 
 
-def test_an_ordinary_error_is_tried_five_times() -> None:
-    assert waits(backoff(), NotConnected("down")) == [1, 2, 4, 8, None]
+def test_an_ordinary_error_is_waited_for_up_to_an_hour_a_minute_at_most_each_time() -> None:
+    time = Time()
+    found = waits(backoff(time=time), NotConnected("down"), 200, time)
+    assert found[:7] == [1, 2, 4, 8, 16, 32, MINUTE]
+    assert found[-1] is None
+    assert time.passed == HOUR, "the last wait ends where the limit is"
+
+
+def test_how_long_a_gateway_is_waited_for_is_a_setting() -> None:
+    time = Time()
+    assert waits(backoff(time=time, gateway_wait_seconds=10), NotConnected("down"), 200, time) == [1, 2, 4, 3, None]
+
+
+def test_the_limit_counts_the_time_of_the_calls_too() -> None:
+    time = Time()
+    of = backoff(time=time, gateway_wait_seconds=100)
+    assert of.wait_after(NotConnected("down")) == 1
+    time.passed = 99.5
+    assert of.wait_after(NotConnected("down")) == 0.5
+    time.passed = 100
+    assert of.wait_after(NotConnected("down")) is None
 
 
 def test_slow_down_is_waited_for_up_to_an_hour_and_then_no_more() -> None:

@@ -98,7 +98,7 @@ def registered() -> Iterator[dict[str, Any]]:
         ("text", "not str"),
         (None, "not NoneType"),
     ],
-    ids=str,
+    ids=lambda given: getattr(given, "__name__", None) or type(given).__name__,
 )
 def test_what_cannot_be_run_is_refused(run: Any, words: str) -> None:
     with pytest.raises(Misdeclared, match=words):

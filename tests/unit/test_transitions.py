@@ -90,7 +90,8 @@ def happen(tx: Transaction, name: str, was: Job) -> Job:
     assert (now.revision > was.revision) or now == was, "a change without a new revision would not be seen"
     assert was.completed_at is None or now.completed_at == was.completed_at
     assert was.started_at is None or now.started_at == was.started_at
-    assert now.progress.processed - was.progress.processed == (name == "commit" and was.is_claimed)
+    commits = name == "commit" and was.is_claimed and was.status not in (JobStatus.COMPLETED, JobStatus.FAILED)
+    assert now.progress.processed - was.progress.processed == commits, "no run has more to say after its own end"
     assert (now.completed_at is None) == now.is_live
     assert now.status is not JobStatus.PAUSED or now.stop_reason is None, "nothing runs that could be asked to stop"
     assert (

@@ -117,3 +117,11 @@ def test_what_is_over_has_no_time_left(shown: Callable[..., str], verb: str) -> 
 def test_numbers() -> None:
     assert number_of("447700900103@s.whatsapp.net") == "+447700900103"
     assert number_of("200000000000013@lid") == "200000000000013@lid"
+
+
+def test_a_failed_dry_run_says_nothing_of_whom_it_would_remove(shown: Callable[..., str]) -> None:
+    """It did not come far enough to know that it would be nobody; whom it had found by then is still shown."""
+    result = {"removedWhatsappIds": [], "wouldRemove": [], "error": "nobody answers"}
+    assert "would remove" not in shown(result, status="failed")
+    assert "would remove nobody" in shown(result)
+    assert "would remove 1 person" in shown(result | {"wouldRemove": [person(7)]}, status="failed")

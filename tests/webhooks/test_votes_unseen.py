@@ -32,6 +32,7 @@ FLAG = {"ignoreVotes": True}
 @pytest.fixture
 def bench(tmp_path: Path) -> Any:
     made = Bench(tmp_path)
+    made.ignores_votes = False
     made.silent(2)
     yield made
     made.close()

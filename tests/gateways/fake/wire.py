@@ -88,6 +88,7 @@ def _spoilt(name: str, reply: Reply) -> Reply:
 _STANDING = {
     "garbage": Reply(201, b'\x00\xff{"updateParticipants": [{"status": NaN'),
     "html": Reply(200, b"<html><body>It works!</body></html>", {"Content-Type": "text/html"}),
+    "408": Reply(408, b"", {}),
     "502": Reply(502, b"<html><body>502 Bad Gateway</body></html>", {"Content-Type": "text/html"}),
     "redirect": Reply(302, b"", {"Location": "http://127.0.0.1:1/elsewhere"}),
     "http429": Reply(429, b"slow down", {"Retry-After": "7", "Content-Type": "text/plain"}),
