@@ -35,9 +35,10 @@ class Failure:
         self._type = _type_name(shown)
         self._place = _place(error)
         said: JsonDict = {"message": ""}
-        _within(seconds, lambda: said.update(message=_said(shown)))
+        in_time = _within(seconds, lambda: said.update(message=_said(shown)))
         self._message = said["message"]
-        _within(seconds, lambda: said.update(traceback=_traceback(error)))
+        if in_time:  # else its words would be waited for again
+            _within(seconds, lambda: said.update(traceback=_traceback(error)))
         self._traceback: str = said.get("traceback") or _bare_traceback(error)
         self._is_plain = _is_plain(shown) and bool(self._message)
 
@@ -76,8 +77,8 @@ def checked_failure(said: object) -> JsonDict | None:
     return found if {"type", "message"} <= found.keys() else None
 
 
-def _within(seconds: float, act: Callable[[], Any]) -> None:
-    """Returns when it is done, has failed or has taken too long; then it goes on, and nobody waits for it."""
+def _within(seconds: float, act: Callable[[], Any]) -> bool:
+    """Returns when it is done, has failed or (False) has taken too long; then it goes on, and nobody waits for it."""
 
     def go() -> None:
         try:
@@ -90,8 +91,9 @@ def _within(seconds: float, act: Callable[[], Any]) -> None:
         thread.start()
     except (RuntimeError, MemoryError):  # no thread is left
         go()
-    else:
-        thread.join(seconds)
+        return True
+    thread.join(seconds)
+    return not thread.is_alive()
 
 
 def _without_statement(error: BaseException) -> BaseException:

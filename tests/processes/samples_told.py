@@ -13,7 +13,20 @@ class ToldConfig(JobConfig):
     """``in_batch``: what it reports is said of a batch in hand."""
 
     fails: bool = False
+    endless: bool = False
     in_batch: bool = False
+
+
+class Endless(Exception):
+    """It never comes to an end of what it says, and lets nobody interrupt it."""
+
+    def __str__(self) -> str:
+        said = 0
+        while True:
+            try:
+                said += 1
+            except BaseException:
+                said = 0
 
 
 def told(job: JobContext, config: ToldConfig) -> None:
@@ -24,6 +37,8 @@ def told(job: JobContext, config: ToldConfig) -> None:
             job.report(processed=batch.items[-1])
             job.sleep(3600)
     job.report(processed=7, total=9, message="seven of nine")
+    if config.endless:
+        raise Endless
     if config.fails:
         raise LookupError("the eighth is missing")
     job.sleep(3600)

@@ -100,3 +100,11 @@ def test_the_end_that_one_run_expects_is_not_told_of_the_next(told: Jobs) -> Non
     pause(told, job_id)
     told.manager.resume(job_id, "me")
     assert told.until(job_id, lambda job: job.attempt == 2, "it goes on").progress.done_at_ms is None
+
+
+def test_a_job_ends_although_its_error_never_comes_to_an_end(told: Jobs) -> None:
+    job = told.until_over(told.start("told", endless=True))
+    assert (job.status, job.error) == ("failed", "Endless: ")
+    assert job.failure is not None
+    assert (job.failure["type"], Path(job.failure["file"]).name) == ("Endless", "samples_told.py")
+    assert seven(job)
