@@ -144,7 +144,7 @@ def _faults(error: ValidationError) -> Iterator[FieldFault]:
 
 
 def _retry_of(job: Job, by: str, now_ms: int, *, goes_on: bool) -> NewJob:
-    kept: JsonDict = {"progress": job.progress.as_json(), "result": job.result, "position": job.position}
+    kept: JsonDict = {"progress": job.progress.of_no_run().as_json(), "result": job.result, "position": job.position}
     return NewJob(
         id=new_job_id(now_ms),
         type=job.type,

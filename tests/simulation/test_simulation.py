@@ -24,7 +24,7 @@ EVERYWHERE = frozenset(
     {"waiting (pending)", "claimed, no process", "handing over", "between batches", "between intent and call"}
     | {"in the call", "between call and commit", "in the delay", "ending", "over, its process not yet", "ended"}
 )
-_MOST_SEEDS = 300
+_MOST_SEEDS = 900
 _LINES = 200
 
 Places = Counter[tuple[str, str]]
