@@ -13,7 +13,7 @@ _ONLY_BY_ONE_OF_ALL = (
     "group messages come in only if one of all {} sends them here; if not, set one up as the README has it, under "
     "'As it happens: webhooks'"
 )
-_SENDS = "the webhook sends messages of groups"
+_SENDS = "the webhook is set to send messages of groups"
 _WAHA_MESSAGES = frozenset({"message", "message.any", "*"})
 
 

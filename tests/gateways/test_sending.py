@@ -65,7 +65,7 @@ def test_without_a_webhook_of_its_own_there_may_be_one_of_all(known: tuple[str, 
 
 @pytest.mark.parametrize("known", [("evolution-settings", "evolution-hook"), ("waha-session-sends",)])
 def test_where_they_come_that_is_said(known: tuple[str, ...]) -> None:
-    assert said(*known) == [("the webhook sends messages of groups", True)]
+    assert said(*known) == [("the webhook is set to send messages of groups", True)]
 
 
 def test_both_at_once() -> None:

@@ -137,7 +137,7 @@ def test_a_webhook_by_which_no_message_of_a_group_can_come_is_wrong(
     behave(fake.world.folder, evolution={"webhook": RIGHT})
     result = check()
     assert result.exit_code == 0, result.output
-    assert "ok     the webhook sends messages of groups" in result.stdout
+    assert "ok     the webhook is set to send messages of groups" in result.stdout
     assert "?      no event of evolution/p2 has arrived here yet" in result.stdout
     behave(fake.world.folder, evolution={"webhook": RIGHT, "settings": {"groupsIgnore": True}})
     result = check(GROUP)
@@ -200,7 +200,7 @@ def test_every_form_that_is_taken_here_is_well(
     monkeypatch.setenv("RUNNER_WEBHOOK_SECRET", SECRET)
     monkeypatch.setenv("RUNNER_PUBLIC_URL", "http://bot.example:3000")
     behave(fake.world.folder, evolution={"webhook": RIGHT | webhook})
-    assert "ok     the webhook sends messages of groups" in check().stdout
+    assert "ok     the webhook is set to send messages of groups" in check().stdout
 
 
 @pytest.mark.usefixtures("fake")
