@@ -46,7 +46,8 @@ class Story:
             {"lid": LIDS[person.name], "pn": person.whatsapp_id, "role": person.role, "name": person.name}
             for person in PEOPLE
         ]
-        control(folder, me={"pn": BOT.whatsapp_id}, groups={GROUP: {"subject": "Neighbours", "people": people}})
+        world = {"groups": {GROUP: {"subject": "Neighbours", "people": people}}, "evolution": {"version": "2.3.7"}}
+        control(folder, me={"pn": BOT.whatsapp_id}, **world)
         named = {"API_URL": fake.url, "API_KEY": "key-of-evolution", "INSTANCE_NAME": "p2"}
         self.fake = fake
         self.reader = Reader(folder, {f"EVOLUTION_{name}": value for name, value in named.items()})

@@ -23,7 +23,10 @@ from runner.stores.migrate import alembic_config, current_revision, migrate, new
 METADATA = group_schema.groups.metadata
 LIMITS = Limits(silence_ms=43_200_000, reconnect_ms=600_000)
 LATE = 1_750_000_000_000
-_OF_NO_CONCERN = {"job_secrets", "batches", "batch_items", "idempotency_keys", "job_events", "tokens"}
+_OF_NO_CONCERN = {
+    *("job_secrets", "batches", "batch_items", "idempotency_keys", "job_events", "tokens"),
+    *("polls", "gateway_versions"),
+}
 OLD_JOBS = """
     INSERT INTO jobs (id, type, status, config, options, created_at, created_by)
     VALUES ('old', 'count', 'failed', '{}', '{"a": [1, "ü"]}', 1750000000000, 'me')

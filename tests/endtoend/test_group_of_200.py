@@ -31,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     found = Server(tmp_path)
     found.start()
     _import(found, "members", _member_list(tmp_path))
-    _import(found, "chat", _chat_export(tmp_path), "--date-order", "dmy", "--time-zone", "UTC")
+    _import(found, "chat", _chat_export(tmp_path), "--date-order", "dmy", "--time-zone", "UTC", "--exported-at", _now())
     for number in WHITELISTED:
         body = {"groupId": GROUP, "whatsappId": _id(number)}
         assert found.call("POST", "/admin/lists/whitelist", body)[0] == 200
@@ -121,6 +121,10 @@ def _chat_export(folder: Path) -> Path:
     path = folder / "chat.txt"
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _import(server: Server, kind: str, path: Path, *more: str) -> None:

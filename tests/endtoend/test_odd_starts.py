@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -164,11 +165,18 @@ def test_a_home_that_is_too_long_for_a_socket_is_said(tmp_path: Path) -> None:
         socket_folder(tmp_path / ("x" * 120), None)
 
 
-def test_sockets_lie_in_the_runtime_folder_where_the_home_is_too_long(server: Server, tmp_path: Path) -> None:
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A folder whose path is short enough for a socket, also where tests run in several processes."""
+    with tempfile.TemporaryDirectory(prefix="rt-") as folder:
+        yield Path(folder)
+
+
+def test_sockets_lie_in_the_runtime_folder_where_the_home_is_too_long(
+    server: Server, tmp_path: Path, runtime: Path
+) -> None:
     home = tmp_path / ("x" * 120)
     home.mkdir()
-    runtime = tmp_path / "runtime"
-    runtime.mkdir(mode=0o700)
     left = socket_folder(home, str(runtime)) / "fork-of-a-dead-server"
     left.touch()
     server.add_environment({"RUNNER_HOME": str(home), "XDG_RUNTIME_DIR": str(runtime)})

@@ -164,7 +164,10 @@ def test_only_the_fork_server_is_marked(jobs: Jobs, monkeypatch: pytest.MonkeyPa
 
 def marks_wanted(jobs: Jobs) -> set[str]:
     mark = server_mark(jobs.settings.url, jobs.manager.clock)
-    return {f"{SERVER}={mark}", f"{PRELOAD_WORKFLOWS}={','.join(jobs.settings.workflow_modules)}"}
+    return {
+        f"{SERVER}={mark}",
+        f"{PRELOAD_WORKFLOWS}={','.join(['runner.workflows', *jobs.settings.workflow_modules])}",
+    }
 
 
 def state_of(pid: int) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -119,6 +120,7 @@ def test_a_list_makes_group_and_members(kept: GroupStore, file: Path) -> None:
 
 def test_a_list_observes_only_what_is_said(kept: GroupStore, file: Path) -> None:
     file.write_text("lid,lastActive\n1@lid,2024-01-01\n")
+    os.utime(file, (NOW / 1000, NOW / 1000))  # a list tells until it was written
     import_members(kept.store, file, WA_ID)
     with kept.tx() as tx:
         assert ActivityRows(tx).watched_since(kept.group, NOW, 0) is None
